@@ -1,0 +1,1 @@
+"""Approvals: one-time grants of a person, bound to one exact thing."""

@@ -1,0 +1,144 @@
+"""What grows: a ledger of a million entries opened and verified, and eight processes appending at once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autopilot.bench.floors import UnsyncedFiles
+from autopilot.bench.measure import Figures, Step, figures_of, measure
+from autopilot.bench.workplace import AGENT
+from autopilot.kernel.callers import ENGINE
+from autopilot.kernel.stamps import stamp
+from autopilot.ledger.chain import Head, compose
+from autopilot.ledger.entry import Draft
+from autopilot.ledger.merkle import CompactRange
+from autopilot.process.state import ProcessFold
+from autopilot.storage.files.creation import Genesis, create_store
+from autopilot.storage.files.layout import SEGMENT_ENTRIES, StorePaths
+from autopilot.storage.files.store import FileStore, StoreParts
+from autopilot.version import VERSION
+
+if TYPE_CHECKING:
+    from multiprocessing.synchronize import Barrier
+
+PROCESSES = 8
+_BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """One verification: what it found, and how fast."""
+
+    entries: int
+    intact: bool
+    seconds: float
+
+    @property
+    def per_second(self) -> float:
+        """Entries checked in a second."""
+        return self.entries / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """Several processes on one ledger: the figures of each, and whether one whole chain came out."""
+
+    each: tuple[Figures, ...]
+    expected: int
+    entries: int
+    intact: bool
+
+    @property
+    def whole(self) -> bool:
+        """One chain, none lost."""
+        return self.intact and self.entries == self.expected
+
+
+def write_ledger(folder: Path, entries: int) -> StoreParts:
+    """A ledger of `entries` lines below `folder`, written with the chain's own code but without syncs."""
+    parts = StoreParts(folder, ProcessFold(), files=UnsyncedFiles())
+    with closing(create_store(parts, Genesis(AGENT, f"autopilot {VERSION}"))) as store:
+        head, ledger = store.view().head, store.ledger_id
+        leaves = [bytes.fromhex(head.hash)]
+        dump = parts.fold.dump(store.view().state)
+        state = {"sha256": store.objects.put(dump), "bytes": len(dump)}
+        before = CompactRange()
+        paths = StorePaths(folder)
+        for first in range(0, entries, SEGMENT_ENTRIES):
+            lines: list[bytes] = []
+            if first:
+                before, leaves = before.extended(leaves), []
+                data = {"range": before.as_dict(), "state": state, "wal_seq": 0}
+                head = _add(head, ledger, Draft(kind="segment.opened", caller=ENGINE, data=data), lines, leaves)
+            while head.seq + 1 < min(first + SEGMENT_ENTRIES, entries):
+                head = _add(head, ledger, _draft(head.seq + 1), lines, leaves)
+            with paths.segment(first).open("ab") as file:
+                file.write(b"".join(lines))
+    return StoreParts(folder, ProcessFold())
+
+
+def _draft(number: int) -> Draft:
+    data = {"decision": f"D-{number}", "why": "a line of the usual length, as an engine writes many of them"}
+    return Draft(kind="decision", caller=AGENT, data=data)
+
+
+def _add(head: Head, ledger: str, draft: Draft, lines: list[bytes], leaves: list[bytes]) -> Head:
+    entry, line = compose(head, ledger, draft, stamp(_BEGIN + timedelta(seconds=head.seq)))
+    lines.append(line)
+    leaves.append(bytes.fromhex(entry.hash))
+    return Head(entry.seq, entry.hash)
+
+
+def verification(parts: StoreParts) -> Verified:
+    """Verify the whole ledger, once."""
+    with closing(FileStore.open(parts)) as store:
+        begin = time.perf_counter()
+        report = store.verify()
+        return Verified(report.entries, report.intact, time.perf_counter() - begin)
+
+
+def opening(ledgers: dict[str, StoreParts], rounds: int) -> dict[str, Figures]:
+    """Open and close each ledger in turn, in a process that has its code loaded."""
+
+    def open_once(parts: StoreParts) -> Callable[[int], object]:
+        return lambda _: FileStore.open(parts).close()
+
+    return measure([Step(open_once(parts), name) for name, parts in ledgers.items()], rounds, warm_up=3)
+
+
+def crowd(folder: Path, rounds: int) -> Crowd:
+    """Eight processes append at once, each a quarter of `rounds` lines, so that a 99th percentile means something."""
+    share = -(-rounds // 4)
+    with closing(create_store(StoreParts(folder, ProcessFold()), Genesis(AGENT, f"autopilot {VERSION}"))) as store:
+        context = multiprocessing.get_context("spawn")
+        start, results = context.Barrier(PROCESSES), context.Queue()
+        members = [
+            context.Process(target=_append_many, args=(str(folder), share, start, results)) for _ in range(PROCESSES)
+        ]
+        for member in members:
+            member.start()
+        durations = [results.get(timeout=600) for _ in members]
+        for member in members:
+            member.join()
+        report = store.verify()
+    expected = 1 + PROCESSES * share
+    return Crowd(tuple(figures_of(taken) for taken in durations), expected, report.entries, report.intact)
+
+
+def _append_many(folder: str, count: int, start: Barrier, results: multiprocessing.Queue[list[int]]) -> None:
+    with closing(FileStore.open(StoreParts(Path(folder), ProcessFold()))) as store:
+        start.wait(timeout=300)
+        taken: list[int] = []
+        for number in range(count):
+            begin = time.perf_counter_ns()
+            with store.transaction() as tx:
+                tx.append(_draft(number))
+            taken.append(time.perf_counter_ns() - begin)
+    results.put(taken)

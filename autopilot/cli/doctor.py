@@ -1,0 +1,157 @@
+"""`autopilot doctor`: gathers the facts of this machine and workspace; `onboarding.doctor` judges them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from autopilot.cli import console, options
+from autopilot.cli.ledger import verify_here
+from autopilot.cli.options import Call, Parser
+from autopilot.kernel.configuration import SETTINGS_FILE, Settings
+from autopilot.kernel.errors import AutopilotError, ContractError, IntegrityError
+from autopilot.kernel.settings import load_settings, unknown_variables
+from autopilot.ledger.verify import VerifyReport
+from autopilot.onboarding.doctor import Check, MachineFacts, diagnose, filesystem_type, healthy
+from autopilot.sandbox.choose import probe
+from autopilot.sandbox.interpreter import Toolbox
+from autopilot.telemetry.setup import Report, Telemetry
+from autopilot.vcs.git import run_git, scratch
+from autopilot.vcs.repository import Repository
+from autopilot.version import VERSION
+from autopilot.wiring.full import state_dir
+
+# The exit code of a required check that fails; 1 where none is named. The gravest counts, in the order of judgement.
+_EXIT_OF_CHECK = {"ledger": 3, "configuration": 2, "python": 6, "git": 6, "isolation": 6, "commands": 6}
+_GRAVEST_FIRST = (3, 2, 6, 1)
+
+
+def parser() -> Parser:
+    """The parser of `autopilot doctor`."""
+    return options.command("doctor", "check this machine and this repository, and state the trust mode")
+
+
+def run(name: str, words: list[str]) -> int:
+    """Check; 0 if everything required is ok, else what is wrong: 3 ledger, 2 configuration, 6 missing here, 1."""
+    del name
+    call = options.read_call(parser().parse_args(words))
+    repository = Repository.locate(call.directory)
+    facts, telemetry = _facts(call, repository)
+    checks = diagnose(facts)
+    code = _exit_code(checks)
+    if call.as_json:
+        console.emit(
+            {
+                "status": "ok" if code == 0 else "failed",
+                "trust_mode": facts.trust_mode,
+                "checks": [check.as_dict() for check in checks],
+                "telemetry_dropped": telemetry.dropped,
+            }
+        )
+    else:
+        _show(checks, telemetry)
+    console.next_step(_next(checks, facts))
+    return code
+
+
+def _exit_code(checks: tuple[Check, ...]) -> int:
+    if healthy(checks):
+        return 0
+    codes = {_EXIT_OF_CHECK.get(check.name, 1) for check in checks if check.required and not check.ok}
+    return next(code for code in _GRAVEST_FIRST if code in codes)
+
+
+def _facts(call: Call, repository: Repository) -> tuple[MachineFacts, Report]:
+    place = state_dir(repository, call.environ)
+    settings, config_error = _settings(call, repository)
+    report = _ledger(call)
+    isolation = probe()
+    telemetry = Telemetry(place / "telemetry", version=VERSION, environ=call.environ).report()
+    exporter = f"files below {telemetry.traces.parent}, OTLP {telemetry.otlp}"
+    facts = MachineFacts(
+        python_version=sys.version_info[:3],
+        git_version=_git_version(),
+        isolation_works=isolation.bubblewrap is not None,
+        isolation_error="" if isolation.bubblewrap is not None else isolation.detail,
+        isolation_wanted=settings.sandbox.isolation,
+        state_dir=str(place),
+        state_filesystem=_filesystem(place),
+        state_writable=os.access(_existing(place), os.W_OK | os.X_OK),
+        otel_exporter="" if telemetry.problems else exporter,
+        ledger_status=report.status if report else "",
+        ledger_reason=(report.reason or "") if report else "",
+        ledger_entries=report.entries if report else 0,
+        config_error=config_error,
+        commands_configured=tuple(settings.commands),
+        programs_missing=_programs_missing(settings, repository),
+        unknown_variables=unknown_variables(call.environ),
+    )
+    return facts, telemetry
+
+
+def _settings(call: Call, repository: Repository) -> tuple[Settings, str]:
+    path = repository.main_worktree / SETTINGS_FILE
+    try:
+        return load_settings(path if path.is_file() else None, call.environ), ""
+    except ContractError as error:
+        return Settings(), f"{error.where}: {error.detail}"
+
+
+def _ledger(call: Call) -> VerifyReport | None:
+    try:
+        return verify_here(call)[0]
+    except ContractError:
+        return None
+    except IntegrityError as error:
+        return VerifyReport("corrupt", error.code, 0, 0)
+
+
+def _git_version() -> str:
+    try:
+        with scratch(None, "sha1") as place:
+            return run_git(place, "version").decode("utf-8", "replace").strip()
+    except AutopilotError:
+        return ""
+
+
+def _filesystem(place: Path) -> str:
+    try:
+        return filesystem_type(Path("/proc/self/mountinfo").read_text("utf-8", "replace"), str(place.resolve()))
+    except OSError:
+        return ""
+
+
+def _existing(place: Path) -> Path:
+    """The folder itself, or the nearest one above it that is there and would hold it."""
+    return next(folder for folder in (place, *place.parents) if folder.exists())
+
+
+def _programs_missing(settings: Settings, repository: Repository) -> tuple[str, ...]:
+    toolbox = Toolbox.of(repository.root, settings.python)
+    missing: list[str] = []
+    for name, command in settings.commands.items():
+        for vector in command.vectors:
+            try:
+                toolbox.resolve(vector[0], source=repository.root)
+            except AutopilotError:
+                missing.append(f"{vector[0]} (commands.{name})")
+    return tuple(dict.fromkeys(missing))
+
+
+def _show(checks: tuple[Check, ...], telemetry: Report) -> None:
+    met, unmet, waiting = "ok  ", "no  ", "note"
+    for check in checks:
+        sign = met if check.ok else unmet if check.required else waiting
+        console.show(f"{sign}  {check.name:<13} {console.clean(check.detail)}")
+        if check.remedy:
+            console.show(f"      {'':<13} {console.clean(check.remedy)}")
+    for problem in telemetry.problems:
+        console.show(f"note  {'telemetry':<13} {console.clean(problem)}")
+
+
+def _next(checks: tuple[Check, ...], facts: MachineFacts) -> str:
+    failed = next((check for check in checks if check.required and not check.ok), None)
+    if failed is not None:
+        return failed.remedy
+    return "autopilot status" if facts.ledger_status else "autopilot init"

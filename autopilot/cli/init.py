@@ -1,0 +1,281 @@
+"""`autopilot init`: makes the ledger of a repository and writes the two files that govern it, after showing them.
+
+The order makes a half-done run harmless, and running it again completes it:
+
+1. the ledger, in the folder that the proposal names (`storage.files.creation` resumes its own half-done run);
+2. `<git common dir>/autopilot.id`, the memory of it;
+3. `.gitignore`;
+4. `autopilot.toml`, which names the ledger, last;
+5. its settings, sealed on the ledger: what tasks run under is what a person sealed, not what the file says later.
+
+A second run proposes nothing, and seals the file if it was changed. Nothing else in the repository is touched.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import stat
+from argparse import Namespace
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autopilot.cli import console, opened, options
+from autopilot.cli.options import Call, Parser
+from autopilot.cli.rehearsal import rehearsing
+from autopilot.kernel.configuration import SETTINGS_FILE, read_location
+from autopilot.kernel.errors import ContractError, IntegrityError, RefusedError
+from autopilot.kernel.reasons import Reason, Verdict
+from autopilot.kernel.settings import load_settings
+from autopilot.onboarding.detect import FileEdit, Proposal, propose
+from autopilot.process.profiles import profile_named
+from autopilot.storage.files.layout import StorePaths
+from autopilot.storage.files.ledger import read_entries
+from autopilot.storage.files.store import read_identity
+from autopilot.storage.files.verify import verify_files
+from autopilot.vcs.repository import Repository
+from autopilot.wiring.full import Outside, Workspace, here
+from autopilot.wiring.marker import Marker, read_marker, write_marker
+
+# Stands in the diff for the id that does not exist yet.
+_NOT_YET = "0" * 32
+_PROFILE = "code-change"
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What is there before anything is written: the proposal, and which ledger is where."""
+
+    repository: Repository
+    outside: Outside
+    state_dir: Path
+    proposal: Proposal
+    known: Marker | None
+    present: str
+    named: str
+
+
+def parser() -> Parser:
+    """The parser of `autopilot init`."""
+    begin = options.command("init", "make the ledger of this repository and write autopilot.toml", mutating=True)
+    begin.add_argument("--yes", action="store_true", help="write without asking (without a terminal nothing is asked)")
+    begin.add_argument(
+        "--join", action="store_true", help="the ledger that autopilot.toml names is here, shared from elsewhere"
+    )
+    begin.add_argument("--replace-lost", action="store_true", help="the repository's ledger is lost: begin a new one")
+    begin.add_argument("--reason", default="", help="how it was lost; goes onto the new ledger's first line")
+    return begin
+
+
+def run(name: str, words: list[str]) -> int:
+    """Show, ask, write."""
+    del name
+    args = parser().parse_args(words)
+    call = options.read_call(args)
+    if args.replace_lost and not args.reason.strip():
+        raise ContractError("reason_missing", where="--reason", detail="how was the ledger lost?")
+    ground = _survey(call)
+    lost = _check_ledger(ground, args)
+    if not call.as_json:
+        _show(ground)
+    complete = _is_complete(ground)
+    if not call.dry_run and not complete:
+        _confirm(args, call, "write this?")
+        ground = _write(ground, call, lost)
+    written = [] if complete else [edit.path for edit in ground.proposal.edits]
+    if ground.present and _seal(ground, args, call, confirmed=not complete):
+        complete = False
+    _tell(ground, call, written=written, complete=complete)
+    return 0
+
+
+def _is_complete(ground: _Ground) -> bool:
+    """Whether ledger, marker and files are there and name one another."""
+    named = {ground.known.ledger if ground.known else "", ground.named}
+    return named == {ground.present} and not ground.proposal.edits
+
+
+def _survey(call: Call) -> _Ground:
+    repository = Repository.locate(call.directory)
+    root = repository.main_worktree
+    outside = here()
+    settings = root / SETTINGS_FILE
+    old = read_location(settings.read_bytes() if settings.is_file() else None, outside.environ)
+    state = (root / old.state_dir).absolute()
+    present = read_identity(StorePaths(state)) if StorePaths(state).identity.exists() else ""
+    proposal = propose(root, ledger_id="" if old.ledger_id else present or _NOT_YET)
+    if repository.bare or root == repository.common_dir:
+        # No work tree at the state's place: there is nothing that git could take in.
+        proposal = dataclasses.replace(proposal, edits=tuple(e for e in proposal.edits if e.path != ".gitignore"))
+    if SETTINGS_FILE in proposal.files:
+        # A state/ folder of the project's own moves ours; the ledger is made where the file will say.
+        location = read_location(proposal.files[SETTINGS_FILE].encode(), outside.environ)
+        state = (root / location.state_dir).absolute()
+        present = read_identity(StorePaths(state)) if StorePaths(state).identity.exists() else ""
+        outside = dataclasses.replace(outside, environ={**outside.environ, "AUTOPILOT_STATE_DIR": str(state)})
+    return _Ground(repository, outside, state, proposal, read_marker(repository.common_dir), present, old.ledger_id)
+
+
+def _check_ledger(ground: _Ground, args: Namespace) -> str:
+    """Why a new ledger takes a lost one's place, or nothing; refuses where a ledger is missed and nobody said so."""
+    expected = {ledger for ledger in (ground.known.ledger if ground.known else "", ground.named) if ledger}
+    if ground.present:
+        # A `--replace-lost` that was cut short: the new ledger is there and names the lost one.
+        strangers = expected - {ground.present, _replaced_by(ground)}
+        if strangers:
+            raise ContractError(
+                "ledger_elsewhere",
+                where=str(ground.state_dir),
+                detail=f"the ledger here is {ground.present}, the repository's is {min(strangers)}",
+            )
+        return ""
+    if args.join:
+        detail = f"no ledger in {ground.state_dir}: share or copy it there first, or set AUTOPILOT_STATE_DIR"
+        raise ContractError("ledger_elsewhere", where=SETTINGS_FILE, detail=detail)
+    if not expected:
+        return ""
+    if not args.replace_lost:
+        detail = f"ledger {min(expected)} is not in {ground.state_dir}"
+        if ground.known is not None:
+            raise IntegrityError("ledger_missing", where=str(ground.state_dir), detail=detail)
+        raise ContractError("ledger_elsewhere", where=SETTINGS_FILE, detail=detail)
+    return str(args.reason.strip())
+
+
+def _replaced_by(ground: _Ground) -> str:
+    """The lost ledger whose place the one that is here took; empty if it took none."""
+    paths = StorePaths(ground.state_dir)
+    genesis = next(iter(read_entries(paths, ground.present, 0, 1)))
+    return str((genesis.data.get("replaced") or {}).get("ledger", ""))
+
+
+def _show(ground: _Ground) -> None:
+    for note in ground.proposal.notes:
+        console.say(f"note: {console.clean(note)}")
+    diff = ground.proposal.diff()
+    if diff:
+        console.show(console.clean_lines(diff.replace(_NOT_YET, "<made by init>")).rstrip("\n"))
+    if not ground.present:
+        console.show(f"a new ledger in {ground.state_dir}")
+
+
+def _confirm(args: Namespace, call: Call, question: str) -> None:
+    if args.yes or call.as_json or not console.at_terminal():
+        return
+    if console.ask(f"{question} [y/N] ").lower() not in ("y", "yes"):
+        raise RefusedError(Verdict((Reason("not_confirmed", detail="nothing was changed"),)))
+
+
+def _write(ground: _Ground, call: Call, lost: str) -> _Ground:
+    repository, root = ground.repository, ground.repository.main_worktree
+    ledger = ground.present
+    if not ledger:
+        if lost and ground.known is None:
+            # In a clone nothing but autopilot.toml remembers the lost ledger; the new one's first line shall name it.
+            write_marker(repository.common_dir, Marker(ground.named, 0))
+        with Workspace.init(repository.root, caller=call.caller, lost=lost, outside=ground.outside) as workspace:
+            ledger = workspace.ledger.ledger_id
+    elif ground.known is None or ground.known.ledger != ledger:
+        report = verify_files(ground.state_dir)
+        if not report.intact:
+            raise report.error()
+        write_marker(repository.common_dir, Marker(ledger, report.entries))
+    edits = tuple(_named(edit, ledger) for edit in ground.proposal.edits)
+    if ground.named and ground.named != ledger:
+        edits = _renamed(root, edits, ground.named, ledger)
+    for edit in sorted(edits, key=lambda edit: edit.path == SETTINGS_FILE):
+        _replace(root / edit.path, edit.new)
+    proposal = dataclasses.replace(ground.proposal, edits=edits)
+    return dataclasses.replace(ground, present=ledger, proposal=proposal)
+
+
+def _seal(ground: _Ground, args: Namespace, call: Call, *, confirmed: bool) -> bool:
+    """Put the settings of autopilot.toml on the ledger, if they are not; whether a line was written.
+
+    RefusedError `human_only` where an agent would seal a loosening or another command.
+    """
+    with Workspace.open(ground.repository.root, outside=ground.outside) as workspace:
+        found = workspace.config.inert(workspace.ledger.view().state)
+        if found is not None:
+            console.say(f"{SETTINGS_FILE} is not what was sealed: {', '.join((*found.changed, *found.loosened))}")
+            if call.caller.kind == "human" and not confirmed and not call.dry_run:
+                _confirm(args, call, "seal it?")
+        if call.dry_run:
+            with rehearsing(workspace, ground.outside) as rehearsed:
+                return rehearsed.config.seal(call.caller) is not None
+        entry = workspace.config.seal(call.caller)
+    if entry is not None:
+        console.say(f"sealed {SETTINGS_FILE}, ledger line {entry.seq}")
+    return entry is not None
+
+
+def _named(edit: FileEdit, ledger: str) -> FileEdit:
+    return dataclasses.replace(edit, new=edit.new.replace(_NOT_YET, ledger))
+
+
+def _renamed(root: Path, edits: tuple[FileEdit, ...], old: str, new: str) -> tuple[FileEdit, ...]:
+    """The edits with the lost ledger's id in `autopilot.toml` replaced."""
+    others = tuple(edit for edit in edits if edit.path != SETTINGS_FILE)
+    mine = next((edit for edit in edits if edit.path == SETTINGS_FILE), None)
+    text = mine.new if mine else (root / SETTINGS_FILE).read_text("utf-8")
+    return (*others, FileEdit(SETTINGS_FILE, mine.old if mine else text, text.replace(old, new)))
+
+
+def _replace(path: Path, text: str) -> None:
+    """The file whole or not at all, with the rights it had."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    with fresh.open("w", encoding="utf-8", newline="") as file:
+        if path.exists():
+            os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+
+
+def _tell(ground: _Ground, call: Call, *, written: list[str], complete: bool) -> None:
+    missing = [*ground.proposal.missing, *_unconfigured(ground, call)]
+    if call.as_json:
+        shown: dict[str, Any] = {
+            "ledger": ground.present or None,
+            "state_dir": str(ground.state_dir),
+            "files": written,
+            "notes": list(ground.proposal.notes),
+            "missing": missing,
+        }
+        if call.dry_run:
+            shown |= {"dry_run": True, "diff": ground.proposal.diff().replace(_NOT_YET, "<made by init>")}
+        console.emit(shown)
+    elif complete:
+        console.show(f"nothing to do: this repository is governed by ledger {ground.present}")
+    elif not call.dry_run:
+        console.show(
+            f"governed by ledger {ground.present} in {ground.state_dir}; wrote {', '.join(written) or 'no file'}"
+        )
+    for item in missing if not call.as_json else ():
+        console.say(f"missing for {_PROFILE}: {console.clean(item)}")
+    console.next_step(
+        "autopilot init" if call.dry_run and not complete else 'autopilot task open T-1 --title "what it is for"'
+    )
+    if not call.dry_run:
+        _keep_status(call)
+
+
+def _unconfigured(ground: _Ground, call: Call) -> list[str]:
+    """The commands that the full profile needs and the file lacks."""
+    if call.dry_run:
+        return []
+    settings = load_settings(ground.repository.main_worktree / SETTINGS_FILE, ground.outside.environ)
+    return [
+        f"commands.{name} is not in {SETTINGS_FILE}"
+        for name, may_be_missing in profile_named(_PROFILE).commands()
+        if not may_be_missing and settings.command(name) is None
+    ]
+
+
+def _keep_status(call: Call) -> None:
+    from autopilot.cli.snapshot import keep
+
+    with opened.reading(call) as workspace:
+        keep(workspace)

@@ -1,0 +1,156 @@
+"""`autopilot ledger`: log, verify, repair.
+
+`verify` and `repair` read the files themselves: they must work where the store refuses to open.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from argparse import Namespace
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+from autopilot.cli import console, opened, options
+from autopilot.cli.options import Call, Parser
+from autopilot.kernel.clock import SystemClock
+from autopilot.kernel.errors import ContractError
+from autopilot.ledger.entry import LedgerEntry
+from autopilot.ledger.verify import VerifyReport, corrupt
+from autopilot.process.state import ProcessFold
+from autopilot.storage.files.layout import StorePaths
+from autopilot.storage.files.repair import RepairReport, repair
+from autopilot.storage.files.store import StoreParts, read_identity
+from autopilot.storage.files.verify import verify_files
+from autopilot.vcs.repository import Repository
+from autopilot.wiring.full import state_dir
+from autopilot.wiring.marker import Marker, read_marker, write_marker
+
+CORRUPT = 3
+
+
+def parser() -> Parser:
+    """The parser of `autopilot ledger`."""
+    ledger = options.command("ledger", "show, verify and repair the ledger")
+    verbs = options.verbs_of(ledger)
+    log = options.verb(verbs, "log", "the lines of the ledger, checked as they are read")
+    log.add_argument("--task", default="", help="only those of this task")
+    log.add_argument("--kind", default="", help="only those of this kind")
+    log.add_argument("--last", type=int, default=0, metavar="N", help="only the last N")
+    verifying = options.verb(
+        verbs, "verify", "check every line, the lease log and what is known from outside; exit 3 if corrupt"
+    )
+    verifying.add_argument("--state", metavar="DIR", help="a copy of the state directory instead of the repository's")
+    repairing = options.verb(
+        verbs, "repair", "keep what verifies, quarantine the rest, put it on record (a person)", mutating=True
+    )
+    repairing.add_argument("--reason", required=True, help="why it is repaired")
+    return ledger
+
+
+def run(name: str, words: list[str]) -> int:
+    """Run one verb."""
+    del name
+    args = parser().parse_args(words)
+    return _VERBS[args.verb](args, options.read_call(args))
+
+
+def verify_here(call: Call) -> tuple[VerifyReport, Path]:
+    """The report on the repository's ledger, held against the marker beside it, and where the state is.
+
+    ContractError `not_a_workspace` where there is neither ledger nor marker.
+    """
+    repository = Repository.locate(call.directory)
+    place, marker = state_dir(repository, call.environ), read_marker(repository.common_dir)
+    if marker is None and not StorePaths(place).identity.exists():
+        raise ContractError("not_a_workspace", where=str(repository.root), detail=f"no ledger in {place}")
+    report = verify_files(place, marker.size if marker else 0)
+    if marker is not None and StorePaths(place).identity.exists() and read_identity(StorePaths(place)) != marker.ledger:
+        # Intact in itself, and not this repository's: the one that was here is gone.
+        report = corrupt("missing", 0, detail=f"the repository's ledger is {marker.ledger}", where=str(place))
+    return report, place
+
+
+def _log(args: Namespace, call: Call) -> int:
+    with opened.reading(call) as workspace:
+        if args.task:
+            workspace.tasks.show(args.task)
+        chosen = _chosen(workspace.ledger.entries(), args)
+        if call.as_json:
+            # The stored bytes, one after the other: a long ledger does not have to fit into memory.
+            sys.stdout.write('{"schema_version": 1, "records": [')
+            for index, entry in enumerate(chosen):
+                sys.stdout.write((", " if index else "") + entry.body.decode())
+            sys.stdout.write("]}\n")
+            return 0
+        for entry in chosen:
+            console.show(_line(entry))
+    console.next_step("autopilot ledger verify")
+    return 0
+
+
+def _chosen(entries: Iterator[LedgerEntry], args: Namespace) -> Iterator[LedgerEntry]:
+    found = (e for e in entries if args.task in ("", e.task) and args.kind in ("", e.kind))
+    if args.last > 0:
+        return iter(deque(islice(found, None), maxlen=args.last))
+    return found
+
+
+def _line(entry: LedgerEntry) -> str:
+    origin, target = entry.move
+    move = f"{origin}->{target}" if target else str(entry.data.get("phase", ""))
+    said = str(entry.data.get("code") or entry.data.get("detail") or entry.data.get("reason") or "")
+    parts = (entry.ts, entry.kind, entry.task or "-", move, f"by {entry.actor['id']}", said)
+    return f"{entry.seq:>6}  " + "  ".join(console.clean(part) for part in parts if part)
+
+
+def _verify(args: Namespace, call: Call) -> int:
+    report = verify_files(Path(args.state).absolute()) if args.state else verify_here(call)[0]
+    if call.as_json:
+        console.emit(report.as_dict())
+    elif report.intact:
+        console.show(f"intact: {report.entries} entries, last line {report.seq}")
+    else:
+        console.show(f"corrupt: {report.reason} at line {report.seq}; {report.entries} entries verify before it")
+        console.show(f"  {console.clean(report.detail)} [{console.clean(report.where)}]")
+        console.next_step(f"{report.error().reasons()[0].remedy}")
+    return 0 if report.intact else CORRUPT
+
+
+def _repair(args: Namespace, call: Call) -> int:
+    repository = Repository.locate(call.directory)
+    report, place = verify_here(call)
+    marker = read_marker(repository.common_dir)
+    found = f"{report.status}: {report.reason}" if report.reason else report.status
+    console.say(f"before: {found}, {report.entries} entries verify")
+    parts = StoreParts(place, ProcessFold(), clock=SystemClock(), floor=marker.size if marker else 0)
+    if call.dry_run:
+        _may_repair(call, args.reason)
+        shown = RepairReport(report.entries, report.entries, report.reason or "repair", (), 0)
+    else:
+        shown = repair(parts, caller=call.caller, reason=args.reason)
+        # The marker remembers lines that are in quarantine now; the ledger's own line says so.
+        write_marker(repository.common_dir, Marker(read_identity(StorePaths(place)), shown.seq + 1))
+    call.answer(
+        dataclasses.asdict(shown),
+        f"kept {shown.entries} entries, dropped {shown.dropped_entries}; recorded as line {shown.seq}",
+        *(f"  in quarantine: {torn.name}, {torn.bytes} bytes" for torn in shown.dropped),
+    )
+    console.next_step("autopilot ledger verify")
+    return 0
+
+
+def _may_repair(call: Call, reason: str) -> None:
+    """What `repair` asks before it touches anything."""
+    from autopilot.kernel.errors import RefusedError
+    from autopilot.kernel.reasons import Reason, Verdict
+
+    if call.caller.kind != "human":
+        raise RefusedError(Verdict((Reason("human_only", where="ledger repair"),)))
+    if not reason.strip():
+        raise ContractError("reason_missing", where="reason", remedy="say why: --reason TEXT")
+
+
+_VERBS: dict[str, Callable[[Namespace, Call], int]] = {"log": _log, "verify": _verify, "repair": _repair}

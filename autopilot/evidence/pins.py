@@ -1,0 +1,213 @@
+"""Pins: which files a task may not change without a person's approval.
+
+Pinned are the tests, conftest files, runner configuration and CI definitions that exist when the task opens, and the
+files that a configured command runs by name. New test files are free, unless they are more than tests: see
+`autopilot.evidence.plugins`. A *new* conftest, runner configuration, start-up file (`sitecustomize.py`, `*.pth`) or
+CI file counts as pinned too, and so does a new module that takes the name of a runner or of the standard library: one
+such file can turn every failure into a pass that no report shows. The configuration of this engine is pinned always.
+
+Of `pyproject.toml` and `setup.cfg` only the parts that steer runners are pinned, so that a version number can change:
+see `autopilot.evidence.steering`.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+from autopilot.evidence.paths import matches
+from autopilot.evidence.plugins import plugin_fault
+from autopilot.evidence.steering import STEERING_PARTS
+from autopilot.kernel.configuration import Command
+
+TEST_FILES = (
+    "**/test_*.py",
+    "**/*_test.py",
+    "tests/**",
+    "test/**",
+    "**/tests/**",
+    "**/__snapshots__/**",
+    "**/*.snap",
+)
+STEERING_FILES = (
+    "**/conftest.py",
+    "**/pytest.ini",
+    "**/.pytest.ini",
+    "**/pytest.toml",
+    "**/.pytest.toml",
+    "**/tox.ini",
+    "**/.coveragerc",
+    "**/noxfile.py",
+    "**/ruff.toml",
+    "**/.ruff.toml",
+    "**/.flake8",
+    "**/.pylintrc",
+    "**/pylintrc",
+    "**/sitecustomize.py",
+    "**/usercustomize.py",
+    "**/*.pth",
+    # Python runs one of these unseen in place of its source, if it is marked to need no check.
+    "**/*.pyc",
+    "**/*.egg-info/entry_points.txt",
+    "**/*.dist-info/entry_points.txt",
+    ".github/**",
+    ".gitlab-ci.yml",
+    ".circleci/**",
+    ".buildkite/**",
+    "azure-pipelines.yml",
+    "Jenkinsfile",
+    ".pre-commit-config.yaml",
+    "autopilot.toml",
+)
+
+# Where a command names a file that decides what it does.
+_INTERPRETERS = ("python", "bash", "dash", "sh", "node", "perl", "ruby")
+_CONFIG_OPTIONS = frozenset({"-c", "--config", "--config-file", "--rcfile", "--cov-config", "--settings"})
+# What a program reads of itself, without being told on the command line.
+_READ_BY = {"make": ("Makefile", "makefile", "GNUmakefile")}
+# The product itself may be what these run: its files are the task.
+_RUN_THE_PRODUCT = frozenset({"setup", "build", "smoke"})
+
+# Imported before the first test runs, whatever the command is.
+_STARTUP = frozenset({"sitecustomize", "usercustomize"})
+_VERIFIERS = frozenset(
+    {
+        *("pytest", "_pytest", "py", "pluggy", "iniconfig", "packaging", "pygments", "coverage", "pytest_cov", "xdist"),
+        *("ruff", "flake8", "pyflakes", "pycodestyle", "mccabe", "pylint", "junitparser", "build", "pip", "setuptools"),
+    }
+)
+_MODULE_SUFFIXES = (".py", ".pyc", ".so", ".pyd")
+
+Contents = Callable[[str], tuple[bytes | None, bytes | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedChange:
+    """A pinned file that differs from the base: its path and why it is pinned."""
+
+    path: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """What the configured commands run: their import roots ("" is the repository's), modules, and files by name."""
+
+    roots: frozenset[str] = frozenset({""})
+    modules: frozenset[str] = _STARTUP | _VERIFIERS | sys.stdlib_module_names
+    files: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, commands: Mapping[str, Command]) -> Runs:
+        """What `commands`, by their names in autopilot.toml, run; placeholders unexpanded."""
+        roots, modules, files = {""}, set(cls().modules), set[str]()
+        for name, command in commands.items():
+            for entry in command.env.get("PYTHONPATH", "").split(":"):
+                roots |= _inside(entry)
+            if name in _RUN_THE_PRODUCT:
+                continue
+            for vector in command.vectors:
+                modules |= _modules_of(vector)
+                files |= _files_of(vector)
+        return cls(frozenset(roots), frozenset(modules), frozenset(files - {""}))
+
+
+def pinned_changes(
+    changes: Iterable[tuple[str, str]], read: Contents, *, runs: Runs = Runs(), extra: tuple[str, ...] = ()
+) -> tuple[PinnedChange, ...]:
+    """The pinned files among `changes` (path, kind: added|modified|deleted|mode).
+
+    `read(path)` gives the bytes before and after (None where there is none); `extra` are further path patterns.
+    """
+    found: list[PinnedChange] = []
+    for path, kind in changes:
+        why = _why_pinned(path, kind, read, runs, extra)
+        if why:
+            found.append(PinnedChange(path, why))
+    return tuple(found)
+
+
+def _why_pinned(path: str, kind: str, read: Contents, runs: Runs, extra: tuple[str, ...]) -> str:
+    if _any(STEERING_FILES, path):
+        return "steers a runner or CI" if kind != "added" else "a new file that steers a runner or CI"
+    if _any(extra, path):
+        return "pinned by [pins]"
+    if path in runs.files:
+        return "a configured command runs it"
+    name = path.rpartition("/")[2]
+    if name in STEERING_PARTS:
+        steering = STEERING_PARTS[name]
+        before, after = read(path)
+        if steering(before) != steering(after):
+            return f"the parts of {name} that steer a runner changed"
+    if kind != "added":
+        return "a test of the base" if _any(TEST_FILES, path) else ""
+    return _why_new_pinned(path, read, runs)
+
+
+def _why_new_pinned(path: str, read: Contents, runs: Runs) -> str:
+    is_test = _any(TEST_FILES, path)
+    # pytest puts the folders of test files on the import path as well.
+    roots = runs.roots | set(_folders_of(path)) if is_test else runs.roots
+    for root in sorted(roots):
+        if root and (root + "/").startswith(path + "/"):
+            return "a file or link that takes the place of a folder on the import path"
+        module = _imported_as(path, root)
+        if module in runs.modules:
+            return f"takes the name of {module!r} on the import path"
+    if is_test and path.endswith(".py"):
+        return plugin_fault(read(path)[1])
+    return ""
+
+
+def _modules_of(vector: tuple[str, ...]) -> set[str]:
+    """The top-level modules that a command runs (`-m`) or loads as plugins (`-p`) by name."""
+    named = (after for word, after in pairwise(vector) if word in ("-m", "-p"))
+    return {name.removeprefix("no:").partition(".")[0] for name in named}
+
+
+def _files_of(vector: tuple[str, ...]) -> set[str]:
+    """The files of the repository that decide what a command does: its program, script, configuration."""
+    program = posixpath.basename(vector[0])
+    words = [vector[0]]
+    if program.startswith(_INTERPRETERS):
+        words += vector[1:2]
+    words += [after for word, after in pairwise(vector) if word in _CONFIG_OPTIONS]
+    words += [word.partition("=")[2] for word in vector if word.partition("=")[0] in _CONFIG_OPTIONS]
+    return {path for word in words for path in _inside(word)}.union(_READ_BY.get(program, ()))
+
+
+def _any(patterns: Iterable[str], path: str) -> bool:
+    return any(matches(pattern, path) for pattern in patterns)
+
+
+def _inside(word: str) -> set[str]:
+    """The path inside the repository that a word of a command names, if it can be one; `{source}` is the root."""
+    path = word.replace("{source}", ".")
+    if not path or path.startswith(("/", "-", "{")):
+        return set()
+    path = posixpath.normpath(path)
+    return {"" if path == "." else path}
+
+
+def _folders_of(path: str) -> Iterable[str]:
+    parts = path.split("/")[:-1]
+    return ("/".join(parts[:end]) for end in range(1, len(parts) + 1))
+
+
+def _imported_as(path: str, root: str) -> str:
+    """The top-level name that a new file at `path` would be imported as from `root`, or nothing.
+
+    A folder becomes a package by its `__init__`; without one an installed package of the same name goes first. A name
+    without a suffix counts: it may be a link to such a folder.
+    """
+    if root and not path.startswith(root + "/"):
+        return ""
+    head, _, tail = path[len(root) + 1 if root else 0 :].partition("/")
+    if tail:
+        return head if tail.partition(".")[0] == "__init__" and tail.endswith(_MODULE_SUFFIXES) else ""
+    stem, dot, _ = head.partition(".")
+    return stem if not dot or head.endswith(_MODULE_SUFFIXES) else ""

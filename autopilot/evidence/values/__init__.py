@@ -1,0 +1,1 @@
+"""The JSON artifacts as values: what the engine writes itself, and what it reads back."""

@@ -1,0 +1,315 @@
+"""Bytes that survive a power loss, and bytes that are read without being led astray.
+
+Everything durable goes through the `Files` port, so that a simulator can stand under it: every operation that a
+crash can lose or tear is a method there, reading is not. The rules it keeps:
+
+- A file appears whole or not at all: written under another name, synced, moved, and the directory synced.
+- What is written once (`create_durably`) is never replaced; the same bytes again are no error.
+- A failed sync is never tried again: the kernel may have dropped the pages and marked them clean.
+- Files that others may have written are opened component by component, never through a link.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+from autopilot.kernel.errors import ContractError, IntegrityError, StorageError
+
+APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+"""Flags of a log: appended at its end, read anywhere."""
+
+_EXCLUSIVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_COMPONENT = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class Files(Protocol):
+    """The operations whose effect a crash can lose. All raise OSError as the system does."""
+
+    def open(self, path: Path, flags: int) -> int:
+        """A descriptor; close it with `os.close`."""
+        ...
+
+    def write(self, descriptor: int, data: bytes) -> None:
+        """All of `data` in one call where the system takes it in one."""
+        ...
+
+    def sync(self, descriptor: int) -> None:
+        """Return when the content is on the disk (`fdatasync`; `F_FULLFSYNC` where that is what it takes)."""
+        ...
+
+    def truncate(self, descriptor: int, size: int) -> None:
+        """Cut the file to `size` bytes."""
+        ...
+
+    def move(self, source: Path, target: Path, *, replace: bool) -> None:
+        """Give the file its name; without `replace`, FileExistsError if the name is taken."""
+        ...
+
+    def remove(self, path: Path) -> None:
+        """Take the name away."""
+        ...
+
+    def make_dir(self, path: Path) -> None:
+        """Make one directory; FileExistsError if it is there."""
+        ...
+
+    def sync_dir(self, path: Path) -> None:
+        """Return when the names in the directory are on the disk."""
+        ...
+
+
+class DiskFiles:
+    """The machine's own file system."""
+
+    def open(self, path: Path, flags: int) -> int:
+        return os.open(path, flags, 0o644)
+
+    def write(self, descriptor: int, data: bytes) -> None:
+        written = os.write(descriptor, data)
+        while written < len(data):
+            # A short write: the next call says why, or finishes it.
+            written += os.write(descriptor, data[written:])
+
+    def sync(self, descriptor: int) -> None:
+        _sync_content(descriptor)
+
+    def truncate(self, descriptor: int, size: int) -> None:
+        os.ftruncate(descriptor, size)
+
+    def move(self, source: Path, target: Path, *, replace: bool) -> None:
+        if replace:
+            source.replace(target)
+            return
+        os.link(source, target)
+        source.unlink()
+
+    def remove(self, path: Path) -> None:
+        path.unlink()
+
+    def make_dir(self, path: Path) -> None:
+        path.mkdir(mode=0o755)
+
+    def sync_dir(self, path: Path) -> None:
+        descriptor = os.open(path, _DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _choose_sync() -> Callable[[int], object]:
+    """The call that reaches the platter: macOS answers fsync before the drive has written."""
+    try:
+        from fcntl import F_FULLFSYNC, fcntl  # type: ignore[attr-defined,unused-ignore]
+    except ImportError:
+        sync: Callable[[int], object] = getattr(os, "fdatasync", os.fsync)
+        return sync
+    return lambda descriptor: fcntl(descriptor, F_FULLFSYNC)
+
+
+_sync_content = _choose_sync()
+
+
+def create_durably(files: Files, path: Path, data: bytes) -> None:
+    """Make `path` with `data`, for good: two syncs. A file already there must hold the same bytes.
+
+    Raises IntegrityError `evidence_edited` if it holds others, StorageError on a failing disk.
+    """
+    with _storage_errors(path):
+        if not _is_already(path, data):
+            temporary = _write_aside(files, path, data)
+            try:
+                files.move(temporary, path, replace=False)
+            except FileExistsError:
+                # Someone else made it between our look and our move.
+                files.remove(temporary)
+                _is_already(path, data)
+        try:
+            # Also for a file that is there already: whoever made it may not have come to this sync.
+            files.sync_dir(path.parent)
+        except OSError as error:
+            raise StorageError("sync_failed", where=str(path.parent), detail=str(error)) from error
+
+
+def _is_already(path: Path, data: bytes) -> bool:
+    try:
+        found = path.read_bytes()
+    except FileNotFoundError:
+        return False
+    if found == data:
+        return True
+    raise IntegrityError("evidence_edited", where=str(path), detail="a write-once file holds other bytes")
+
+
+def replace_durably(files: Files, path: Path, data: bytes) -> None:
+    """Put `data` in the place of whatever `path` held: readers see the old or the new, never a part. Two syncs."""
+    with _storage_errors(path):
+        files.move(_write_aside(files, path, data), path, replace=True)
+        try:
+            files.sync_dir(path.parent)
+        except OSError as error:
+            raise StorageError("sync_failed", where=str(path.parent), detail=str(error)) from error
+
+
+def make_dir_durably(files: Files, path: Path) -> None:
+    """Make `path` and its missing parents, each synced into its own parent."""
+    with _storage_errors(path):
+        if path.is_dir():
+            return
+        make_dir_durably(files, path.parent)
+        with contextlib.suppress(FileExistsError):
+            files.make_dir(path)
+        files.sync_dir(path.parent)
+
+
+def _write_aside(files: Files, path: Path, data: bytes) -> Path:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    descriptor = files.open(temporary, _EXCLUSIVE)
+    try:
+        files.write(descriptor, data)
+        sync_or_fail(files, descriptor, path)
+    except (OSError, StorageError):
+        with contextlib.suppress(OSError):
+            files.remove(temporary)
+        raise
+    finally:
+        os.close(descriptor)
+    return temporary
+
+
+def sync_or_fail(files: Files, descriptor: int, path: Path) -> None:
+    """Sync once; StorageError `sync_failed` if it is not certain that the disk has everything. Never tried again."""
+    try:
+        files.sync(descriptor)
+    except OSError as error:
+        raise StorageError("sync_failed", where=str(path), detail=str(error)) from error
+
+
+@contextlib.contextmanager
+def _storage_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(error, path) from error
+
+
+def storage_error(error: OSError, path: Path) -> StorageError:
+    """`error` as one of ours: `disk_full` (trying again can help) or `storage_failed`."""
+    if error.errno in _NO_SPACE:
+        return StorageError("disk_full", where=str(path), detail=str(error), retryable=True)
+    return StorageError("storage_failed", where=str(path), detail=str(error))
+
+
+# --- reading what others may have written ------------------------------------------------------------------------
+
+
+def read_regular(root: Path, relative: str, *, cap: int) -> bytes:
+    """The bytes of the plain file `relative` below `root`, at most `cap` of them.
+
+    Every component is opened on its own and no link is followed, so that the file that is judged lies where its
+    name says. ContractError `artifact_missing`, `artifact_not_regular`, `artifact_linked`, `artifact_too_large`.
+    """
+    parts = _components(relative)
+    with _opened_below(root, parts[:-1], relative) as folder:
+        descriptor = _open_component(folder, parts[-1], relative)
+    try:
+        _require_plain(os.fstat(descriptor), relative, cap)
+        data = _read_up_to(descriptor, cap + 1)
+        # Looked at again: the file may have grown or got a second name while it was read.
+        _require_plain(os.fstat(descriptor), relative, cap)
+    finally:
+        os.close(descriptor)
+    if len(data) > cap:
+        raise ContractError("artifact_too_large", where=relative, detail=f"more than {cap} bytes")
+    return data
+
+
+def list_regular(root: Path, relative: str) -> tuple[str, ...]:
+    """The names of the plain files in the folder `relative` below `root`, sorted; nothing if it is not there."""
+    try:
+        with _opened_below(root, _components(relative), relative) as folder:
+            names = os.listdir(folder)  # noqa: PTH208 - a descriptor, not a path
+            return tuple(sorted(name for name in names if _is_plain_name(folder, name)))
+    except ContractError as error:
+        if error.code == "artifact_missing":
+            return ()
+        raise
+
+
+def _is_plain_name(folder: int, name: str) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def _components(relative: str) -> list[str]:
+    parts = relative.split("/")
+    if any(part in ("", ".", "..") or "\0" in part for part in parts):
+        raise ContractError("artifact_missing", where=relative, detail="not a plain relative path")
+    return parts
+
+
+@contextlib.contextmanager
+def _opened_below(root: Path, folders: list[str], relative: str) -> Iterator[int]:
+    """The innermost of `folders` as a descriptor. The root itself is ours and may be reached through links."""
+    try:
+        current = os.open(root, _DIRECTORY)
+    except OSError:
+        raise ContractError("artifact_missing", where=relative, detail="the folder is not there") from None
+    try:
+        for folder in folders:
+            following = _open_component(current, folder, relative)
+            os.close(current)
+            current = following
+            if not stat.S_ISDIR(os.fstat(current).st_mode):
+                raise ContractError("artifact_not_regular", where=relative, detail=f"{folder} is not a folder")
+        yield current
+    finally:
+        os.close(current)
+
+
+def _open_component(folder: int, name: str, relative: str) -> int:
+    try:
+        return os.open(name, _COMPONENT, dir_fd=folder)
+    except FileNotFoundError:
+        raise ContractError("artifact_missing", where=relative) from None
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EMLINK):
+            raise ContractError("artifact_linked", where=relative, detail=f"{name} is a link") from None
+        if error.errno == errno.ENXIO:
+            # A socket, which cannot be opened at all.
+            raise ContractError("artifact_not_regular", where=relative) from None
+        if error.errno == errno.ENAMETOOLONG:
+            raise ContractError("artifact_missing", where=relative, detail="the name is too long") from None
+        raise storage_error(error, Path(relative)) from error
+
+
+def _require_plain(found: os.stat_result, relative: str, cap: int) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise ContractError("artifact_not_regular", where=relative)
+    if found.st_nlink != 1:
+        raise ContractError("artifact_linked", where=relative, detail=f"the file has {found.st_nlink} names")
+    if found.st_size > cap:
+        raise ContractError("artifact_too_large", where=relative, detail=f"{found.st_size} bytes, at most {cap}")
+
+
+def _read_up_to(descriptor: int, limit: int) -> bytes:
+    chunks: list[bytes] = []
+    left = limit
+    while left > 0:
+        chunk = os.read(descriptor, min(left, 1 << 20))
+        if not chunk:
+            break
+        chunks.append(chunk)
+        left -= len(chunk)
+    return b"".join(chunks)

@@ -1,0 +1,10 @@
+"""The one form in which times are written for people: RFC 3339, UTC, microseconds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def stamp(moment: datetime) -> str:
+    """RFC 3339 in UTC with microseconds: `2026-11-21T03:22:55.000001Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"

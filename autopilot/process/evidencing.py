@@ -1,0 +1,153 @@
+"""The evidence desk: seals what an agent hands in, lists and shows what is sealed, restores and exports it.
+
+What is handed in is asserted, whatever it says of itself. A file under the name of an engine-made artifact is refused
+(`evidence_rank`): no agent can hand in what the engine must have seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from autopilot.kernel import events
+from autopilot.kernel.callers import Caller
+from autopilot.kernel.errors import ContractError, LeaseRefusedError, RefusedError, TransitionRefusedError
+from autopilot.kernel.files import read_regular
+from autopilot.kernel.ids import parse_artifact_name
+from autopilot.kernel.phases import Phase, Terminal
+from autopilot.kernel.reason_codes import Standing
+from autopilot.kernel.reasons import Reason, refused
+from autopilot.leases.terms import Claim
+from autopilot.ledger.entry import ArtifactRef, Draft, LedgerEntry
+from autopilot.process.engine import Engine, lease_ref
+from autopilot.process.graph import Move
+from autopilot.process.leasing import LeaseDesk, claim_of
+from autopilot.process.profiles import ORIGIN_RANK
+from autopilot.process.recording import Recording
+from autopilot.process.runners.bench import ASSERTED_CAP_BYTES
+from autopilot.process.state import Evidence, TaskState
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A sealed artifact written to disk."""
+
+    path: Path
+    sha256: str
+
+
+class EvidenceDesk:
+    """Seals, lists, shows and exports evidence."""
+
+    def __init__(self, engine: Engine, leases: LeaseDesk) -> None:
+        self._engine = engine
+        self._leases = leases
+        self._recording = Recording(engine)
+
+    def add(
+        self, task_id: str, path: Path, *, caller: Caller, name: str = "", lease: Claim | None = None
+    ) -> LedgerEntry:
+        """Seal the file as the current phase's artifact `name` (default: the file's own name), asserted.
+
+        RefusedError `evidence_rank` for engine-made artifacts, and lease reasons, both on record; ContractError for a
+        file that is not a plain one, or a name the phase's contract does not have.
+        """
+        task = self._engine.task(self._engine.store.view().state, task_id)
+        if isinstance(task.phase, Terminal):
+            raise self._refused(task, caller, (Reason("task_closed", detail=f"the task is {task.stage}"),))
+        artifact = parse_artifact_name(name or path.name)
+        contract = self._engine.profile(task).contract(Phase(task.stage)).artifact(artifact)
+        if ORIGIN_RANK[contract.origin] > 0:
+            detail = f"{artifact} is {contract.origin} evidence: the engine makes it itself"
+            raise self._refused(task, caller, (Reason("evidence_rank", where=artifact, detail=detail),))
+        data = read_regular(path.parent.resolve(), path.name, cap=ASSERTED_CAP_BYTES)
+        problems = self._leases.ensure(task, caller, lease)
+        if problems:
+            raise self._refused(task, caller, problems)
+        ref = ArtifactRef(artifact, self._engine.store.objects.put(data), len(data), contract.media_type, "asserted")
+        entry = self._append(task, ref, caller, claim_of(caller, lease))
+        self._engine.project(lambda: self._place(task, artifact, data))
+        self._engine.emit(
+            [
+                events.EvidenceAdded(
+                    task=task.id,
+                    phase=task.stage,
+                    seq=entry.seq,
+                    actor=caller.actor,
+                    session=caller.session,
+                    artifact=artifact,
+                    sha256=ref.sha256,
+                    origin="asserted",
+                )
+            ]
+        )
+        return entry
+
+    def list(self, task_id: str) -> tuple[Evidence, ...]:
+        """The sealed evidence of the current epoch, in the order it was sealed."""
+        task = self._engine.task(self._engine.store.view().state, task_id)
+        return tuple(sorted(task.evidence.values(), key=lambda item: (item.seq, item.name)))
+
+    def show(self, task_id: str, name: str, *, phase: str = "") -> tuple[Evidence, bytes]:
+        """One sealed artifact and its bytes; ContractError `artifact_missing` if there is none."""
+        for item in reversed(self.list(task_id)):
+            if item.name == name and (not phase or item.phase == phase.upper()):
+                return item, self._engine.store.objects.get(item.sha256)
+        raise ContractError("artifact_missing", where=name, detail=f"{task_id} has no sealed {name}")
+
+    def export(self, task_id: str, target: Path | None = None) -> tuple[Exported, ...]:
+        """Write every sealed artifact to `target` (default: back to its place below state/evidence)."""
+        done: list[Exported] = []
+        for item in self.list(task_id):
+            data = self._engine.store.objects.get(item.sha256)
+            folder = (
+                self._engine.evidence_dir(task_id, item.phase.lower())
+                if target is None
+                else target / task_id / item.phase.lower()
+            )
+            done.append(Exported(_replace(folder, item.name, data), item.sha256))
+        return tuple(done)
+
+    def _append(self, task: TaskState, ref: ArtifactRef, caller: Caller, claim: Claim) -> LedgerEntry:
+        with self._engine.store.transaction() as tx:
+            now_task = self._engine.task(tx.state, task.id)
+            reasons: tuple[Reason, ...]
+            if (now_task.stage, now_task.epoch) != (task.stage, task.epoch):
+                reasons = (Reason("lost_race", where=task.id, detail=f"the task is in {now_task.stage} now"),)
+            else:
+                reasons = self._leases.standing(tx, now_task, claim, self._engine.now())
+            if not reasons:
+                return tx.append(
+                    Draft(
+                        kind="evidence.added",
+                        caller=caller,
+                        task=task.id,
+                        phase=None,
+                        epoch=task.epoch,
+                        lease=lease_ref(task, tx.leases.fence_high(task.id)),
+                        artifacts=(ref,),
+                        data={"phase": task.stage, "bindings": {}},
+                    )
+                )
+        raise self._refused(task, caller, reasons)
+
+    def _refused(self, task: TaskState, caller: Caller, reasons: tuple[Reason, ...]) -> RefusedError:
+        """The error to raise; the refusal is on the ledger by then."""
+        verdict = refused(reasons)
+        origin = task.phase
+        move = Move("forward", origin, Terminal.CLOSED if isinstance(origin, Terminal) else origin.following)
+        seq = self._recording.refusal(task, move, caller, verdict)
+        kind = LeaseRefusedError if verdict.exit_code == Standing.LEASE.exit_code else TransitionRefusedError
+        return kind(verdict, seq=seq)
+
+    def _place(self, task: TaskState, name: str, data: bytes) -> None:
+        """The file in the phase's folder is what was sealed, wherever it was handed in from."""
+        _replace(self._engine.evidence_dir(task.id, task.stage.lower()), name, data)
+
+
+def _replace(folder: Path, name: str, data: bytes) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    fresh = folder / f".{name}.new"
+    fresh.unlink(missing_ok=True)
+    fresh.write_bytes(data)
+    return fresh.replace(folder / name)

@@ -1,0 +1,261 @@
+"""Runs a task's configured commands on one tree, and nothing else.
+
+    with Workshop(site, settings, tree, floor="none") as shop:
+        test = shop.run("test")
+
+The tree is checked out into a throw-away folder by the engine (no filters, no hooks). `setup` provides dependencies
+first, with network; `build` runs next; every other command gets its own copy of the built tree, so that none can
+prepare the ground for another. The repository itself is never mounted.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from autopilot.kernel.canonical import digest_of
+from autopilot.kernel.configuration import Command, Settings
+from autopilot.kernel.errors import ContractError
+from autopilot.kernel.files import read_regular
+from autopilot.process.site import Site
+from autopilot.sandbox.choose import choose
+from autopilot.sandbox.placeholders import expand
+from autopilot.sandbox.plain import PlainRunner
+from autopilot.sandbox.run import MIB, CommandResult, CommandSpec, Limits, Runner
+from autopilot.sandbox.setup import Dependencies, SetupRequest, provide
+
+# Files that decide what `commands.setup` installs: part of the cache's key where the tree has them.
+_DEPENDENCY_FILES = (
+    "pyproject.toml",
+    "setup.cfg",
+    "setup.py",
+    "poetry.lock",
+    "uv.lock",
+    "pdm.lock",
+    "Pipfile.lock",
+    "package-lock.json",
+)
+_REPORT_CAP_BYTES = 64 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """One command's run: every vector that ran, the last one's exit, and the machine report if it wrote one."""
+
+    name: str
+    results: tuple[CommandResult, ...]
+    report: bytes | None
+    environment: Mapping[str, Any]
+
+    @property
+    def last(self) -> CommandResult:
+        """The vector that ended the run."""
+        return self.results[-1]
+
+    @property
+    def succeeded(self) -> bool:
+        """True only if every vector ended by itself with exit code 0."""
+        return all(result.succeeded for result in self.results)
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code of the vector that ended the run; None if it was killed."""
+        return self.last.exit_code
+
+    @property
+    def output(self) -> bytes:
+        """Everything the vectors wrote, in order."""
+        return b"".join(result.output for result in self.results)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The record for evidence."""
+        return {"runs": [result.as_dict() for result in self.results], "environment": dict(self.environment)}
+
+
+class Workshop:
+    """A throw-away place with one tree in it. A context manager: leaving it removes everything."""
+
+    def __init__(self, site: Site, settings: Settings, tree: str, *, floor: Literal["none", "bwrap"] = "none") -> None:
+        self._site = site
+        self._settings = settings
+        self._tree = tree
+        self._runner = _runner(settings, floor)
+        self._toolbox = site.toolbox(settings.python)
+        self._folder: Path | None = None
+        self._deps: Dependencies | None = None
+        self._built: Path | None = None
+        self._build: Ran | None = None
+        self._copies = 0
+
+    @property
+    def isolation(self) -> str:
+        """`bwrap` or `none`: what every run here has."""
+        return self._runner.name
+
+    def __enter__(self) -> Workshop:
+        self._folder = Path(tempfile.mkdtemp(prefix="autopilot-"))
+        self._built = self._folder / "tree"
+        self._site.trees.checkout(self._tree, self._built)
+        setup = self._settings.command("setup")
+        if setup is not None:
+            self._deps = self._provide(setup, self._built)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._folder is not None:
+            # A run may have left unreadable folders behind; what cannot be removed is in /tmp and ours alone.
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def build(self) -> Ran | None:
+        """Run `commands.build` in the tree the other commands copy, once; None if it is not configured."""
+        command = self._settings.command("build")
+        if command is not None and self._build is None:
+            self._build = self._execute("build", command, self._inside())
+        return self._build
+
+    def run(self, name: str) -> Ran | None:
+        """Run one configured command in a fresh copy of the built tree; None if it is not configured."""
+        command = self._settings.command(name)
+        return None if command is None else self._execute(name, command, self._copy())
+
+    def run_argv(self, name: str, argv: tuple[str, ...], timeout_seconds: int) -> Ran:
+        """Run one argument vector in a fresh copy, in the environment of the test command."""
+        test = self._settings.command("test")
+        command = Command(argv=argv, env=dict(test.env) if test else {}, timeout_seconds=timeout_seconds)
+        return self._execute(name, command, self._copy())
+
+    def regenerate(self, argv: tuple[str, ...], paths: tuple[str, ...]) -> tuple[Ran, Mapping[str, bytes | None]]:
+        """Run a generator in a copy that lacks `paths`, and read what it wrote there (None: no plain file)."""
+        source = self._copy()
+        for path in paths:
+            (source / path).unlink(missing_ok=True)
+        test = self._settings.command("test")
+        ran = self._execute("generate", Command(argv=argv, env=dict(test.env) if test else {}), source)
+        written = {path: _plain_bytes(source, path) for path in paths}
+        return ran, written
+
+    # --- inside
+
+    def _inside(self) -> Path:
+        if self._built is None:
+            raise RuntimeError("the workshop is not open")
+        return self._built
+
+    def _copy(self) -> Path:
+        built = self._inside()
+        self._copies += 1
+        target = built.parent / f"copy-{self._copies}" / "tree"
+        shutil.copytree(built, target, symlinks=True)
+        return target
+
+    def _execute(self, name: str, command: Command, source: Path) -> Ran:
+        reports = Path(tempfile.mkdtemp(prefix="report-", dir=self._inside().parent))
+        report = reports / "report"
+        places = {"report": str(report), "source": str(source)}
+        if self._deps is not None:
+            places["deps"] = str(self._deps.path)
+        results: list[CommandResult] = []
+        environment: dict[str, Any] = {}
+        for vector in command.vectors:
+            argv, env = expand(vector, command.env, places)
+            program = self._toolbox.resolve(argv[0], source=source)
+            environment = self._environment(program.path, program.sha256)
+            results.append(
+                self._runner.run(
+                    CommandSpec(
+                        argv=(str(program.path), *argv[1:]),
+                        cwd=source,
+                        env=env,
+                        path=self._toolbox.path,
+                        timeout_seconds=command.timeout_seconds,
+                        writable=(source, reports),
+                        readonly=self._readonly(program.mounts),
+                        hidden=(self._site.state_dir,),
+                        output_cap_bytes=self._settings.sandbox.output_cap_kb * 1024,
+                        limits=self._limits(),
+                    )
+                )
+            )
+            if not results[-1].succeeded:
+                break
+        return Ran(name, tuple(results), _read_report(report), environment)
+
+    def _environment(self, program: Path, sha256: str) -> dict[str, Any]:
+        return {
+            "isolation": self._runner.name,
+            "tree": self._tree,
+            "program": str(program),
+            "program_sha256": sha256,
+            "interpreter": self._toolbox.facts().as_dict(),
+            "dependencies": None if self._deps is None else self._deps.as_dict(),
+        }
+
+    def _readonly(self, mounts: tuple[Path, ...]) -> tuple[Path, ...]:
+        # Commands start one another by name: what the interpreter needs is mounted for every program.
+        python = self._toolbox.resolve("python", source=self._inside()).mounts
+        deps = (self._deps.path,) if self._deps is not None else ()
+        configured = tuple(Path(path) for path in self._settings.sandbox.readonly)
+        return tuple(dict.fromkeys((*mounts, *python, *deps, *configured)))
+
+    def _limits(self) -> Limits:
+        return Limits(memory_bytes=self._settings.sandbox.memory_mb * MIB)
+
+    def _provide(self, setup: Command, source: Path) -> Dependencies:
+        inputs = {
+            name: data
+            for name in self._dependency_files()
+            if (data := self._site.trees.read(self._tree, name)) is not None
+        }
+        request = SetupRequest(
+            argv=setup.argv,
+            env=setup.env,
+            source=source,
+            cache=self._site.deps_cache,
+            inputs=inputs,
+            timeout_seconds=setup.timeout_seconds,
+            caller_env=self._site.environ,
+            hidden=(self._site.state_dir,),
+            limits=self._limits(),
+        )
+        return provide(request, self._runner, self._toolbox)
+
+    def _dependency_files(self) -> tuple[str, ...]:
+        requirements = [p for p in self._site.trees.paths(self._tree) if p.endswith(".txt") and "requirements" in p]
+        return (*_DEPENDENCY_FILES, *requirements)
+
+
+def inputs_of(settings: Settings, names: tuple[str, ...], further: Mapping[str, Any]) -> str:
+    """The digest of what a run depends on beside its tree: the commands, the interpreter's name, and `further`."""
+    sealed = settings.as_dict()
+    commands = {name: sealed["commands"].get(name) for name in (*names, "setup", "build")}
+    return digest_of({"commands": commands, "python": settings.python, "further": dict(further)})
+
+
+def _runner(settings: Settings, floor: Literal["none", "bwrap"]) -> Runner:
+    """The driver: the profile's floor and the configuration's wish, the stricter of the two."""
+    if "bwrap" in (floor, settings.sandbox.isolation):
+        return choose("bwrap")
+    return PlainRunner() if settings.sandbox.isolation == "none" else choose("none")
+
+
+def _plain_bytes(root: Path, path: str) -> bytes | None:
+    try:
+        return read_regular(root, path, cap=_REPORT_CAP_BYTES)
+    except ContractError:
+        return None
+
+
+def _read_report(path: Path) -> bytes | None:
+    """The machine report, or None. A link or a special file in its place counts as none: the run wrote no report."""
+    if path.is_symlink() or not path.is_file():
+        return None
+    if path.stat().st_size > _REPORT_CAP_BYTES:
+        raise ContractError("report_unreadable", where=path.name, detail=f"larger than {_REPORT_CAP_BYTES} bytes")
+    return path.read_bytes()

@@ -1,0 +1,114 @@
+"""The runners of the nine phases, and the desk that alone starts them.
+
+A runner is started for a task that the ledger says is in its phase, in this epoch, under a fence that is not above the
+current one. A ticket that the ledger does not bear out starts nothing.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+
+from autopilot.evidence.context import Rule
+from autopilot.kernel.canonical import sha256_hex
+from autopilot.kernel.errors import ContractError, TransitionRefusedError
+from autopilot.kernel.files import read_regular
+from autopilot.kernel.phases import PHASES, Phase
+from autopilot.kernel.reasons import Reason, refused
+from autopilot.process.engine import Engine
+from autopilot.process.runners.bench import EXPORT_CAP_BYTES, Bench
+from autopilot.process.runners.phases import PHASE_RUNNERS
+from autopilot.process.runners.values import Collected, Ticket
+from autopilot.process.site import Site
+from autopilot.process.state import TaskState
+
+
+class RunnerDesk:
+    """Starts a phase's runner, and brings its files in and out of the evidence folders."""
+
+    def __init__(self, engine: Engine, site: Site, rules: Mapping[str, Rule]) -> None:
+        self._engine = engine
+        self._site = site
+        self._rules = rules
+
+    def start(self, ticket: Ticket, *, execute: bool = True) -> Collected:
+        """Run the phase's runner and return what it found; with `execute=False` no command of the project runs.
+
+        TransitionRefusedError `lost_race` if the ledger does not bear the ticket out.
+        """
+        self._check(ticket)
+        bench = Bench(self._engine, self._site, self._rules, ticket, execute=execute)
+        if self._site.repository.worktree_id != ticket.task.worktree:
+            detail = f"the task was opened in worktree {ticket.task.worktree}"
+            bench.fail(Reason("wrong_worktree", where=self._site.repository.worktree_id, detail=detail))
+        self._finish_retirement(ticket)
+        bench.check_sealed()
+        bench.check_forgery()
+        try:
+            PHASE_RUNNERS[ticket.phase](bench)
+        except ContractError as error:
+            # What a runner cannot read is unmet, not a crash: a nested repository, a broken sealed document.
+            for reason in error.reasons():
+                bench.fail(reason)
+        return bench.collected()
+
+    def export(self, task: TaskState, collected: Collected) -> None:
+        """Put engine-made artifacts where people read them, and make the folder of the phase the task is in."""
+        for ref in collected.sealed:
+            if ref.origin != "asserted":
+                self._write(task.id, task.stage.lower(), ref.name, self._engine.store.objects.get(ref.sha256))
+        now = self._engine.store.view().state.tasks[task.id]
+        if now.stage in Phase.__members__:
+            self._engine.evidence_dir(task.id, now.stage.lower()).mkdir(parents=True, exist_ok=True)
+
+    def retire(self, task: TaskState, target: Phase) -> None:
+        """Move the folders from `target` on to `.superseded/<epoch>/`. The ledger has retired them already."""
+        home = self._engine.state_dir / "evidence" / task.id
+        for phase in PHASES[target.position :]:
+            source = home / phase.folder
+            if source.is_dir() and not source.is_symlink():
+                shelf = home / ".superseded" / str(task.epoch)
+                shelf.mkdir(parents=True, exist_ok=True)
+                shutil.rmtree(shelf / phase.folder, ignore_errors=True)
+                source.rename(shelf / phase.folder)
+        (home / target.folder).mkdir(parents=True, exist_ok=True)
+
+    def _finish_retirement(self, ticket: Ticket) -> None:
+        """Take away what a backtrack that was killed half way left of the retired epoch: nobody put it there.
+
+        Only an engine-made file, byte for byte what was retired last, that no shelf has. Documents stay: they may be
+        carried over.
+        """
+        task, folder = ticket.task, ticket.phase.folder
+        home = self._engine.state_dir / "evidence" / task.id
+        for contract in ticket.profile.contract(ticket.phase).artifacts if task.epoch else ():
+            name = contract.name
+            retired = task.retired.get(f"{ticket.phase}/{name}")
+            if contract.origin == "asserted" or retired is None or any(home.glob(f".superseded/*/{folder}/{name}")):
+                continue
+            with suppress(ContractError):
+                if sha256_hex(read_regular(home, f"{folder}/{name}", cap=EXPORT_CAP_BYTES)) == retired:
+                    shelf = home / ".superseded" / str(task.epoch - 1) / folder
+                    shelf.mkdir(parents=True, exist_ok=True)
+                    (home / folder / name).replace(shelf / name)
+
+    def _check(self, ticket: Ticket) -> None:
+        view = self._engine.store.view()
+        now = self._engine.task(view.state, ticket.task.id)
+        if (now.stage, now.epoch) != (str(ticket.phase), ticket.task.epoch):
+            detail = f"the ledger has the task in {now.stage}, epoch {now.epoch}"
+            raise TransitionRefusedError(refused([Reason("lost_race", where=now.id, detail=detail)]))
+        if ticket.fence > view.leases.fence_high(now.id):
+            detail = f"fence {ticket.fence} was never granted"
+            raise TransitionRefusedError(refused([Reason("lease_token_mismatch", where=now.id, detail=detail)]))
+
+    def _write(self, task_id: str, folder: str, name: str, data: bytes) -> None:
+        place = self._engine.evidence_dir(task_id, folder)
+        place.mkdir(parents=True, exist_ok=True)
+        target = place / name
+        # Never through a link that an agent put there: a fresh file takes the name.
+        fresh = place / f".{name}.new"
+        fresh.unlink(missing_ok=True)
+        fresh.write_bytes(data)
+        fresh.replace(target)

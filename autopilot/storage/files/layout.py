@@ -1,0 +1,75 @@
+"""Where the embedded store keeps what, below the state directory. The names are public: auditors rely on them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+SEGMENT_ENTRIES = 4096
+
+_SEGMENT = re.compile(r"([0-9]{16})\.jsonl")
+
+
+@dataclass(frozen=True, slots=True)
+class StorePaths:
+    """The files of one state directory."""
+
+    state_dir: Path
+
+    @property
+    def ledger(self) -> Path:
+        """The ledger's folder."""
+        return self.state_dir / "ledger"
+
+    @property
+    def identity(self) -> Path:
+        """`LEDGER.json`: id and format, written once, last of all when a ledger is made."""
+        return self.ledger / "LEDGER.json"
+
+    @property
+    def lock(self) -> Path:
+        """The lock file; it never holds data and is never removed."""
+        return self.ledger / "lock"
+
+    @property
+    def head(self) -> Path:
+        """The head hint."""
+        return self.ledger / "head"
+
+    @property
+    def poisoned(self) -> Path:
+        """There if a sync failed: nobody opens the store until a person repairs it."""
+        return self.ledger / "POISONED"
+
+    @property
+    def segments(self) -> Path:
+        """The folder of the segments."""
+        return self.ledger / "seg"
+
+    @property
+    def quarantine(self) -> Path:
+        """What recoveries and repairs took out."""
+        return self.ledger / "quarantine"
+
+    @property
+    def leases(self) -> Path:
+        """The lease log."""
+        return self.state_dir / "leases" / "leases.wal"
+
+    @property
+    def objects(self) -> Path:
+        """The sealed objects."""
+        return self.state_dir / "evidence" / ".objects"
+
+    def segment(self, first: int) -> Path:
+        """The file of the segment that starts with the entry `first`."""
+        return self.segments / f"{first:016d}.jsonl"
+
+    def segment_starts(self) -> list[int]:
+        """The first entries of the segments that are there, in order. Other names in the folder are ignored."""
+        try:
+            found = (_SEGMENT.fullmatch(path.name) for path in self.segments.iterdir())
+        except FileNotFoundError:
+            return []
+        return sorted(int(match[1]) for match in found if match)

@@ -1,0 +1,27 @@
+"""Where bytes go that a recovery or a repair takes out of a log: kept, named by what they are, never read again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from autopilot.kernel.canonical import sha256_hex
+from autopilot.kernel.files import Files, create_durably, make_dir_durably
+
+
+@dataclass(frozen=True, slots=True)
+class Torn:
+    """What was taken out: the file it is kept in, its length and its digest."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+def quarantine(files: Files, folder: Path, label: str, data: bytes) -> Torn:
+    """Keep `data` as `<label>-<sha256>.bin` below `folder`, durably."""
+    make_dir_durably(files, folder)
+    digest = sha256_hex(data)
+    name = f"{label}-{digest}.bin"
+    create_durably(files, folder / name, data)
+    return Torn(name, len(data), digest)

@@ -1,0 +1,388 @@
+"""The embedded store: ledger, lease log and objects behind one lock, with one way to write.
+
+A transaction takes the thread lock and the lock file, takes in and checks what others appended, mends what a crash
+left (a torn tail, lease lines that the ledger lacks, a hand-over that the lease log lacks), and hands out itself.
+Each `append` in it is one write and one sync, and stands by itself: an error later in the transaction takes nothing
+back. A sync that fails poisons the store: it is never tried again, and nobody opens it until a person repairs it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from autopilot.kernel.callers import ENGINE, Caller
+from autopilot.kernel.canonical import encode, parse
+from autopilot.kernel.clock import Clock, SystemClock
+from autopilot.kernel.errors import IntegrityError, StorageError
+from autopilot.kernel.files import APPEND, DiskFiles, Files
+from autopilot.kernel.stamps import stamp
+from autopilot.leases.book import LeaseBook
+from autopilot.leases.handover import MoveFacts, rebuild_handover
+from autopilot.leases.records import LeaseRecord, must_sync
+from autopilot.leases.terms import task_of
+from autopilot.ledger.chain import Head
+from autopilot.ledger.entry import Draft, LedgerEntry
+from autopilot.ledger.merkle import CompactRange
+from autopilot.ledger.store import Fold
+from autopilot.ledger.verify import Anchors, VerifyReport
+from autopilot.storage.files.hint import read_hint, write_hint
+from autopilot.storage.files.layout import StorePaths
+from autopilot.storage.files.leases import LeaseLog
+from autopilot.storage.files.ledger import LedgerParts, SegmentLedger, read_entries
+from autopilot.storage.files.lock import StoreLock
+from autopilot.storage.files.quarantine import Torn
+from autopilot.storage.files.record_log import LogPlace
+from autopilot.storage.files.verify import verify_files
+from autopilot.storage.objects import ObjectStore
+from autopilot.storage.rules import draft_of, move_facts, require_fence, require_open_kind
+from autopilot.storage.view import View
+
+HINT_ENTRIES = 64
+HINT_NS = 1_000_000_000
+LOCK_WAIT_SECONDS = 30.0
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class StoreParts:
+    """What a store is made of. `floor` is the least number of entries there must be, as someone outside remembers."""
+
+    state_dir: Path
+    fold: Fold
+    files: Files = field(default_factory=DiskFiles)
+    clock: Clock = field(default_factory=SystemClock)
+    floor: int = 0
+
+
+class FileStore:
+    """A store in a state directory. Make one with `storage.files.creation.create_store`, open one with `open`."""
+
+    def __init__(self, parts: StoreParts, ledger_id: str) -> None:
+        self.ledger_id = ledger_id
+        self.paths = paths = StorePaths(parts.state_dir)
+        self.objects = ObjectStore(parts.files, paths.objects)
+        self._parts = parts
+        self._lock = StoreLock(paths.lock, LOCK_WAIT_SECONDS)
+        self._threads = threading.Lock()
+        ledger = LedgerParts(parts.files, paths, ledger_id, parts.fold, self.objects)
+        self._ledger = SegmentLedger(ledger, self._notice)
+        self._leases = LeaseLog(parts.files, LogPlace(paths.leases, paths.quarantine, ledger_id))
+        self._poisoned = str(paths.poisoned)
+        self._moves: dict[str, MoveFacts] = {}
+        self._fences: dict[str, int] = {}
+        self._synced = Head()
+        self._hinted = Head()
+        self._hinted_ns = 0
+
+    @classmethod
+    def open(cls, parts: StoreParts) -> FileStore:
+        """The store in `parts.state_dir`, its last segment checked.
+
+        IntegrityError `ledger_missing`, `poisoned`, `truncated`, or what a line fails on.
+        """
+        store = cls(parts, read_identity(StorePaths(parts.state_dir)))
+        try:
+            store.view()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def transaction(self) -> FileTransaction:
+        """Take the lock, catch up, mend what a crash left, and hand out the one way to write. Not to be nested."""
+        return FileTransaction(self)
+
+    def view(self) -> View:
+        """State, head and lease book as they are now; no lock is kept and nothing is written.
+
+        Both logs only grow: while neither has, what was read last is the present, and the lock file need not be asked.
+        """
+        self._take_turn()
+        try:
+            self._refuse_poisoned()
+            if self._ledger.is_unchanged() and self._leases.is_unchanged():
+                return View(self._ledger.state, self._ledger.head, self._leases.book)
+        finally:
+            self._threads.release()
+        with self._held(shared=True):
+            self._ledger.catch_up(self._anchors, recover=False)
+            self._leases.catch_up()
+            return View(self._ledger.state, self._ledger.head, self._leases.book)
+
+    def entries(self, start: int = 0, stop: int | None = None) -> Iterator[LedgerEntry]:
+        """The entries from `start` up to, not including, `stop` (the head's if None), checked as they are read."""
+        end = self.view().head.seq + 1
+        return read_entries(self.paths, self.ledger_id, max(0, start), end if stop is None else min(stop, end))
+
+    def verify(self) -> VerifyReport:
+        """Check every line, the segments' ranges and state objects, hint, floor and lease log; writes nothing."""
+        return verify_files(self._parts.state_dir, self._parts.floor)
+
+    @property
+    def durable(self) -> int:
+        """How many entries this store itself has seen synced: what survives a power loss now."""
+        return self._synced.seq + 1
+
+    def compact_range(self) -> CompactRange:
+        """The Merkle compact range of all entries, as a checkpoint needs it."""
+        self.view()
+        with self._threads:
+            return self._ledger.range()
+
+    def append_recovery(self, draft: Draft) -> LedgerEntry:
+        """The line of a repair, written although the store is still poisoned: lifting that is the repair's last act."""
+        with self._held(mending=True):
+            self._catch_up()
+            self._mend()
+            entry = self._append(draft, sync=True)
+            self._write_hint()
+            return entry
+
+    def close(self) -> None:
+        """Leave the head hint for the next opener and give the files back. The store can be used again after it."""
+        if self._synced.seq > self._hinted.seq and not self._is_poisoned():
+            with contextlib.suppress(StorageError), self._lock.held():
+                known = read_hint(self.paths.head, self.ledger_id)
+                # Another process may have come further than this one.
+                if known is None or known.seq < self._synced.seq:
+                    self._write_hint()
+        self._ledger.close()
+        self._leases.close()
+        self._lock.close()
+
+    # --- writing, for the transaction
+
+    def _append(self, draft: Draft, *, sync: bool, checked: bool = True) -> LedgerEntry:
+        ledger = self._ledger
+        if ledger.is_full():
+            # Hand-overs are only rebuilt from the last segment: what came before has to be safe in the lease log.
+            self._leases.sync()
+            ledger.roll(stamp(self._parts.clock.wall()))
+            self._synced = ledger.head
+        if checked:
+            require_fence(self._leases.book, draft)
+        entry = ledger.append(draft, stamp(self._parts.clock.wall()), sync=sync)
+        if sync:
+            self._synced = ledger.head
+        return entry
+
+    def _record(self, record: LeaseRecord, *, sync: bool) -> int:
+        line = self._leases.append(record, sync=sync)
+        if line is not None:
+            # Rides on the next synced append; after a crash `_mend` writes it again.
+            self._append(draft_of(line), sync=False, checked=False)
+        return self._leases.book.wal_seq
+
+    # --- under the lock
+
+    def _begin(self) -> int:
+        """Enter a transaction; the hold on the lock."""
+        hold = self._take(shared=False)
+        try:
+            self._refuse_poisoned()
+            self._catch_up()
+            self._mend()
+        except BaseException as error:
+            self._give(hold, error)
+            raise
+        return hold
+
+    def _end(self, hold: int, error: BaseException | None) -> None:
+        """Leave it, whatever happened in it: appended lines stand."""
+        try:
+            if error is None:
+                self._hint()
+        finally:
+            self._give(hold, error)
+
+    @contextlib.contextmanager
+    def _held(self, *, shared: bool = False, mending: bool = False) -> Iterator[None]:
+        hold, failed = self._take(shared=shared), None
+        try:
+            if not mending:
+                self._refuse_poisoned()
+            yield
+        except BaseException as error:
+            failed = error
+            raise
+        finally:
+            self._give(hold, failed)
+
+    def _take_turn(self) -> None:
+        """The thread lock: one call at a time in this process."""
+        if not self._threads.acquire(timeout=LOCK_WAIT_SECONDS):
+            raise StorageError("lock_timeout", where="this process", retryable=True)
+
+    def _take(self, *, shared: bool) -> int:
+        self._take_turn()
+        try:
+            return self._lock.acquire(shared=shared)
+        except BaseException:
+            self._threads.release()
+            raise
+
+    def _give(self, hold: int, error: BaseException | None) -> None:
+        try:
+            if isinstance(error, StorageError) and error.code == "sync_failed":
+                self._poison(error)
+        finally:
+            self._lock.release(hold)
+            self._threads.release()
+
+    def _catch_up(self) -> None:
+        """Take in what is new in both logs. A torn tail is kept in quarantine, cut, and put on record."""
+        torn = self._ledger.catch_up(self._anchors, recover=True)
+        if torn is not None:
+            self._append(recovered("ledger", torn), sync=True)
+        torn = self._leases.catch_up(recorded_at=self._ledger.head.seq + 1)
+        if torn is not None:
+            self._append(recovered("leases", torn), sync=True)
+
+    def _mend(self) -> None:
+        """Give each log what a crash took from it and the other still has."""
+        if self._leases.book.wal_seq < self._ledger.mirrored:
+            raise IntegrityError(
+                "lease_log_corrupt",
+                where="leases.wal",
+                detail=f"{self._leases.book.wal_seq} records, the ledger repeats {self._ledger.mirrored}",
+            )
+        for facts in self._moves.values():
+            for record in rebuild_handover(self._leases.book, facts):
+                self._leases.append(record, sync=False)
+        self._leases.require_fences(self._fences)
+        self._moves, self._fences = {}, {}
+        for line in self._leases.unmirrored(self._ledger.mirrored):
+            self._append(draft_of(line), sync=False, checked=False)
+        if self._leases.wants_compaction():
+            # The log forgets its records: the ledger's repetition of them has to be safe first.
+            self._ledger.sync()
+            self._synced = self._ledger.head
+            self._leases.compact()
+
+    def _notice(self, entry: LedgerEntry) -> None:
+        """Keep what `_mend` compares with the lease log."""
+        lease = entry.lease
+        if lease is None:
+            return
+        task = task_of(lease.resource)
+        self._fences[task] = max(self._fences.get(task, 0), lease.fence)
+        facts = move_facts(entry)
+        if facts is not None:
+            self._moves[task] = facts
+
+    def _anchors(self) -> Anchors:
+        hint = read_hint(self.paths.head, self.ledger_id) or Head()
+        return Anchors(hint.seq, hint.hash, self._parts.floor)
+
+    def _hint(self) -> None:
+        """Replace the head hint if it is 64 entries or a second old. It names synced lines only."""
+        behind = self._synced.seq - self._hinted.seq
+        if behind <= 0:
+            return
+        if behind >= HINT_ENTRIES or self._parts.clock.boot_ns() - self._hinted_ns >= HINT_NS:
+            # A cache: a full disk must not turn an acknowledged append into an error.
+            with contextlib.suppress(StorageError):
+                self._write_hint()
+
+    def _write_hint(self) -> None:
+        write_hint(self._parts.files, self.paths.head, self.ledger_id, self._synced)
+        self._hinted, self._hinted_ns = self._synced, self._parts.clock.boot_ns()
+
+    def _is_poisoned(self) -> bool:
+        return os.access(self._poisoned, os.F_OK)  # the cheapest look: it is on the path of every append
+
+    def _refuse_poisoned(self) -> None:
+        if self._is_poisoned():
+            raise IntegrityError("poisoned", where=self._poisoned, detail="a sync failed earlier")
+
+    def _poison(self, error: StorageError) -> None:
+        """Keep everyone out: what the disk holds is not known any more."""
+        content = encode({"where": error.where, "detail": error.detail, "ts": stamp(self._parts.clock.wall())})
+        with contextlib.suppress(OSError):
+            descriptor = self._parts.files.open(self.paths.poisoned, APPEND)
+            try:
+                self._parts.files.write(descriptor, content + b"\n")
+                self._parts.files.sync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+class FileTransaction:
+    """The one way to write, while the lock is held."""
+
+    __slots__ = ("_hold", "_store")
+
+    def __init__(self, store: FileStore) -> None:
+        self._store = store
+        self._hold: int | None = None
+
+    def __enter__(self) -> FileTransaction:
+        self._hold = self._store._begin()
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        hold, self._hold = self._hold, None
+        if hold is not None:
+            self._store._end(hold, error)
+
+    @property
+    def state(self) -> Any:
+        """The fold at the head, lines of this transaction included."""
+        return self._store._ledger.state
+
+    @property
+    def head(self) -> Head:
+        """The last line."""
+        return self._store._ledger.head
+
+    @property
+    def leases(self) -> LeaseBook:
+        """The lease book, records of this transaction included."""
+        return self._store._leases.book
+
+    def append(self, draft: Draft, *, sync: bool = True) -> LedgerEntry:
+        """One line: one write and one sync, or with `sync=False` riding on the next.
+
+        LeaseRefusedError `stale_fence`; ContractError for a draft that cannot be held; StorageError.
+        """
+        self._require_open()
+        require_open_kind(draft)
+        return self._store._append(draft, sync=sync)
+
+    def record_lease(self, record: LeaseRecord, *, sync: bool | None = None) -> int:
+        """One record on the lease log, and unsynced the ledger line that repeats it; the record's number.
+
+        Synced as `must_sync` says unless told otherwise. A hand-over is recorded right after its move's line.
+        """
+        self._require_open()
+        return self._store._record(record, sync=must_sync(record) if sync is None else sync)
+
+    def _require_open(self) -> None:
+        if self._hold is None:
+            raise RuntimeError("the transaction is over")
+
+
+def recovered(log: str, torn: Torn, caller: Caller = ENGINE) -> Draft:
+    """The line that records what was taken out of a log."""
+    dropped = [{"name": torn.name, "bytes": torn.bytes, "sha256": torn.sha256}]
+    data = {"log": log, "cause": "torn_tail", "reason": "", "dropped": dropped, "dropped_entries": 0}
+    return Draft(kind="ledger.recovered", caller=caller, data=data)
+
+
+def read_identity(paths: StorePaths) -> str:
+    """The ledger's id as `LEDGER.json` has it; IntegrityError `ledger_missing` if it is not there or not readable."""
+    try:
+        identity = parse(paths.identity.read_bytes(), where=str(paths.identity))
+        if identity["format"] != FORMAT:
+            raise IntegrityError("ledger_missing", where=str(paths.identity), detail="another format")
+        return str(identity["ledger"])
+    except FileNotFoundError:
+        raise IntegrityError("ledger_missing", where=str(paths.identity)) from None
+    except (KeyError, TypeError):
+        raise IntegrityError("ledger_missing", where=str(paths.identity), detail="not an identity") from None

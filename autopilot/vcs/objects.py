@@ -1,0 +1,210 @@
+"""The engine's own store of git objects, and the only way objects are read.
+
+Rules kept here:
+
+- Every object read is hashed again. An object that an agent planted in the repository under another content's id is
+  IntegrityError `git_object_corrupt`, never believed. (git itself does not check this on most reads.)
+- What a tree of the engine needs is written into the engine's store, never borrowed from the repository: a
+  `git gc --prune=now` or a rewritten history there takes nothing away. See docs/adr/0003-engine-object-store.md.
+- Objects are on disk, synced, before `flush` returns. Concurrent writers are safe: names are content.
+
+A few objects are written loose, many as one pack (with a .keep, so that no gc touches it).
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from autopilot.kernel.errors import ContractError, IntegrityError, StorageError
+from autopilot.vcs.entries import SYMLINK, TREE, Entry, build_trees, object_id, parse_tree
+from autopilot.vcs.git import Conversation, ConversationEndedError, Place, scratch, write_git_dir
+from autopilot.vcs.packs import PackWriter, sync_folder, write_loose
+
+LOOSE_LIMIT = 32
+_SCRATCH_LIFE_SECONDS = 24 * 3600
+
+
+class ObjectStore:
+    """Objects below `engine_dir/objects` (None: none of our own), then those of the repository at `foreign`."""
+
+    def __init__(self, engine_dir: Path | None, foreign: Path, object_format: str) -> None:
+        self.object_format = object_format
+        self._engine_dir = engine_dir
+        self._foreign = foreign
+
+    @contextmanager
+    def session(self) -> Iterator[ObjectSession]:
+        """The store opened: git processes are started on demand and end with the session."""
+        parent: Path | None = None
+        if self._engine_dir is not None:
+            parent = self._prepared(self._engine_dir)
+        with scratch(parent, self.object_format) as place, ExitStack() as open_processes:
+            own = place.with_objects(self._engine_dir / "objects") if self._engine_dir else None
+            yield ObjectSession(own, place.with_objects(self._foreign), self.object_format, open_processes)
+
+    def _prepared(self, engine_dir: Path) -> Path:
+        """The engine's folder made, and swept of what killed processes left behind; its place for scratch folders."""
+        workshop = engine_dir / "tmp"
+        if not workshop.is_dir():
+            write_git_dir(engine_dir, self.object_format)
+            workshop.mkdir(exist_ok=True)
+            sync_folder(engine_dir)
+            sync_folder(engine_dir.parent)
+        for left in workshop.iterdir():
+            try:
+                if time.time() - left.stat().st_mtime > _SCRATCH_LIFE_SECONDS:
+                    shutil.rmtree(left, ignore_errors=True)
+            except FileNotFoundError:
+                # Another process has just finished with it.
+                continue
+        return workshop
+
+
+class ObjectSession:
+    """Reads with verification, writes collected until `flush`."""
+
+    def __init__(self, own: Place | None, foreign: Place, object_format: str, processes: ExitStack) -> None:
+        self.object_format = object_format
+        self.scratch = foreign.with_objects(foreign.git_dir / "objects")
+        self._engine = own
+        self._sources = [place for place in (own, foreign) if place is not None]
+        self._processes = processes
+        self._talks: dict[Path, Conversation] = {}
+        self._known: set[str] = set()
+        self._pending: dict[str, tuple[str, bytes]] = {}
+        self._pack: PackWriter | None = None
+
+    def read(self, sha: str, kind: str) -> bytes:
+        """Content of an object. IntegrityError `git_object_corrupt`, ContractError `git_object_missing`."""
+        if sha in self._pending:
+            return self._pending[sha][1]
+        for place in self._sources:
+            talk = self._talk(place)
+            try:
+                found, size = self._ask(talk, b"contents", sha)
+                data = talk.exactly(size + 1)[:-1] if found else b""
+            except ConversationEndedError:
+                raise _corrupt(place, sha, f"git cannot read the {kind}") from None
+            if not found:
+                continue
+            # Hash again: git trusts the name of what it reads, and the repository's objects are the agent's.
+            if found != kind or object_id(self.object_format, found, data) != sha:
+                raise _corrupt(place, sha, f"a {found} that does not have its id as a {kind}")
+            return data
+        raise ContractError("git_object_missing", where=sha, detail=f"no {kind} {sha} here")
+
+    def kind(self, sha: str) -> tuple[str, str]:
+        """(full id, kind) of a full or shortened id; ("", "") when there is none or more than one."""
+        for place in self._sources:
+            talk = self._talk(place)
+            talk.send(b"info %s\n" % sha.encode())
+            words = talk.until(b"\n").split()
+            if len(words) == 3:
+                return words[0].decode(), words[1].decode()
+        return "", ""
+
+    def tree(self, sha: str) -> dict[bytes, Entry]:
+        """Names and entries of one tree."""
+        return parse_tree(self.read(sha, "tree"), id_bytes=len(sha) // 2, where=sha)
+
+    def flatten(self, sha: str, prefix: bytes = b"") -> dict[bytes, Entry]:
+        """Every path below a tree that is not a folder."""
+        found: dict[bytes, Entry] = {}
+        waiting = [(prefix, sha)]
+        while waiting:
+            folder, folder_sha = waiting.pop()
+            for name, entry in self.tree(folder_sha).items():
+                if entry.mode == TREE:
+                    waiting.append((folder + name + b"/", entry.sha))
+                else:
+                    found[folder + name] = entry
+        return found
+
+    def at(self, tree: str, path: bytes) -> Entry | None:
+        """The entry of one path, None if the tree does not have it."""
+        entry = Entry(TREE, tree)
+        for name in path.split(b"/"):
+            if entry.mode != TREE:
+                return None
+            below = self.tree(entry.sha).get(name)
+            if below is None:
+                return None
+            entry = below
+        return entry
+
+    def add(self, kind: str, data: bytes) -> str:
+        """Have this object in the engine's store after the next `flush`; its id."""
+        sha = object_id(self.object_format, kind, data)
+        if sha in self._known or self._own_has(sha):
+            self._known.add(sha)
+            return sha
+        self._known.add(sha)
+        self._pending[sha] = (kind, data)
+        if len(self._pending) > LOOSE_LIMIT:
+            # Spill to the pack as we go: memory holds a few files, not the repository.
+            self._spill()
+        return sha
+
+    def kept_tree(self, sha: str) -> dict[bytes, Entry]:
+        """`tree`, its object copied into the engine's store like `keep`."""
+        data = self.read(sha, "tree")
+        self.add("tree", data)
+        return parse_tree(data, id_bytes=len(sha) // 2, where=sha)
+
+    def keep(self, entry: Entry) -> None:
+        """Copy the blob of an entry from wherever it is; folders and submodules hold nothing to copy."""
+        if entry.regular or entry.mode == SYMLINK:
+            self.add("blob", self.read(entry.sha, "blob"))
+
+    def add_tree(self, files: dict[bytes, Entry]) -> str:
+        """Have the trees over `files` after the next `flush`; the root's id."""
+        return [self.add("tree", data) for data in build_trees(files, self.object_format)][-1]
+
+    def flush(self) -> None:
+        """Everything added is in the engine's store, synced."""
+        own = self.own_place()
+        if self._pack is not None:
+            self._spill()
+            self._pack.finish()
+            self._pack = None
+        for sha, (kind, data) in self._pending.items():
+            write_loose(own.objects, sha, kind, data)
+        self._pending.clear()
+
+    def _spill(self) -> None:
+        if self._pack is None:
+            self._pack = PackWriter(self.own_place(), self.object_format)
+            self._processes.callback(self._pack.close)
+        for kind, data in self._pending.values():
+            self._pack.append(kind, data)
+        self._pending.clear()
+
+    def own_place(self) -> Place:
+        """Where git works on the engine's store. StorageError where the session only reads a repository."""
+        if self._engine is None:
+            raise StorageError("git_failed", detail="this store is for reading")
+        return self._engine
+
+    def _own_has(self, sha: str) -> bool:
+        return bool(self._ask(self._talk(self.own_place()), b"info", sha)[0])
+
+    def _talk(self, place: Place) -> Conversation:
+        if place.objects not in self._talks:
+            talk = Conversation(place, "cat-file", "--batch-command")
+            self._talks[place.objects] = self._processes.enter_context(talk)
+        return self._talks[place.objects]
+
+    def _ask(self, talk: Conversation, verb: bytes, sha: str) -> tuple[str, int]:
+        talk.send(b"%s %s\n" % (verb, sha.encode()))
+        words = talk.until(b"\n").split()
+        if len(words) != 3 or words[0].decode() != sha:
+            return "", 0
+        return words[1].decode(), int(words[2])
+
+
+def _corrupt(place: Place, sha: str, detail: str) -> IntegrityError:
+    return IntegrityError("git_object_corrupt", where=f"{place.objects}: {sha}", detail=detail)

@@ -1,0 +1,91 @@
+"""Names of commits, read from the files git keeps them in.
+
+git itself would read the repository's configuration first, and a configuration can name programs; the files say the
+same. HEAD, loose and packed refs are read; a repository whose refs are in another format is refused by `Repository`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+
+from autopilot.kernel.errors import ContractError
+
+_CAP_BYTES = 64 * 1024 * 1024
+_MAX_SYMBOLIC_STEPS = 5
+_HEX = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+# git's own rule is wider in some places; what is refused here is what could leave the folder of refs.
+_REF = re.compile(r"(?:HEAD|refs/[^\0-\x20\x7f~^:?*\[\\]+)")
+_WHERE_NAMES_LIVE = ("{}", "refs/{}", "refs/tags/{}", "refs/heads/{}", "refs/remotes/{}", "refs/remotes/{}/HEAD")
+
+
+def read_small(path: Path) -> bytes | None:
+    """The bytes of a regular file, None if there is none. Never blocks on a pipe put in its place."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise _unreadable(path, str(error)) from None
+    try:
+        status = os.fstat(handle)
+        if stat.S_ISDIR(status.st_mode):
+            return None
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _CAP_BYTES:
+            raise _unreadable(path, "not a regular file of sensible size")
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(handle)
+
+
+def head_target(git_dir: Path) -> str:
+    """The ref that HEAD names, or the commit id it holds."""
+    text = (read_small(git_dir / "HEAD") or b"").decode("utf-8", "replace").strip()
+    if text.startswith("ref:"):
+        return text[4:].strip()
+    if _HEX.fullmatch(text):
+        return text
+    raise ContractError("not_a_repository", where=str(git_dir / "HEAD"), detail="HEAD names nothing")
+
+
+def resolve(git_dir: Path, common_dir: Path, name: str) -> str | None:
+    """The id that a name stands for, looked up in git's order of places; None if there is no such name."""
+    for place in _WHERE_NAMES_LIVE:
+        found = _follow(git_dir, common_dir, place.format(name))
+        if found:
+            return found
+    return None
+
+
+def _follow(git_dir: Path, common_dir: Path, ref: str) -> str | None:
+    for _ in range(_MAX_SYMBOLIC_STEPS):
+        if not _REF.fullmatch(ref) or ".." in ref or "//" in ref or ref.endswith("/"):
+            return None
+        text = _loose(git_dir, common_dir, ref) or _packed(common_dir, ref)
+        if text is None or _HEX.fullmatch(text):
+            return text
+        if not text.startswith("ref:"):
+            return None
+        ref = text[4:].strip()
+    return None
+
+
+def _loose(git_dir: Path, common_dir: Path, ref: str) -> str | None:
+    own = ref == "HEAD" or ref.startswith(("refs/bisect/", "refs/worktree/", "refs/rewritten/"))
+    data = read_small((git_dir if own else common_dir) / ref)
+    return data.decode("utf-8", "replace").strip() if data is not None else None
+
+
+def _packed(common_dir: Path, ref: str) -> str | None:
+    wanted = b" " + ref.encode()
+    for line in (read_small(common_dir / "packed-refs") or b"").split(b"\n"):
+        if line.endswith(wanted) and line[: -len(wanted)].isalnum():
+            return line[: -len(wanted)].decode()
+    return None
+
+
+def _unreadable(path: Path, detail: str) -> ContractError:
+    return ContractError("not_a_repository", where=str(path), detail=detail, remedy="repair the repository first")

@@ -1,0 +1,201 @@
+"""The full engine, put together: store, trees, runners, desks, telemetry.
+
+    workspace = Workspace.open(".")
+    workspace.enforcer.advance_phase("T-1", caller=Caller("agent-7"))
+
+One repository has one ledger. `<git common dir>/autopilot.id` remembers which and how long it was, so that a ledger
+that was deleted or cut back is missed (`ledger_missing`, `truncated`), not silently begun anew.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from autopilot.evidence.contracts import RULES
+from autopilot.kernel.callers import Caller
+from autopilot.kernel.clock import Clock, SystemClock
+from autopilot.kernel.configuration import SETTINGS_FILE, read_location
+from autopilot.kernel.errors import ContractError, IntegrityError
+from autopilot.kernel.settings import load_settings
+from autopilot.process.approving import ApprovalDesk
+from autopilot.process.attesting import AttestationDesk
+from autopilot.process.configuring import ConfigDesk
+from autopilot.process.enforcer import WorkProcessEnforcer
+from autopilot.process.engine import Engine
+from autopilot.process.evidencing import EvidenceDesk
+from autopilot.process.flagging import FlagDesk
+from autopilot.process.guidance import Guidance
+from autopilot.process.leasing import LeaseDesk
+from autopilot.process.ports import Observer, Store
+from autopilot.process.router import ToolRouter
+from autopilot.process.runners import RunnerDesk
+from autopilot.process.site import Site
+from autopilot.process.state import ProcessFold
+from autopilot.process.tasks import TaskRegister
+from autopilot.process.watching import Watchdog
+from autopilot.storage.files.creation import Genesis, create_store
+from autopilot.storage.files.store import FileStore, StoreParts
+from autopilot.telemetry.setup import Telemetry
+from autopilot.telemetry.spans import TracedEnforcer, TracedRouter
+from autopilot.vcs.repository import Repository
+from autopilot.vcs.trees import EngineTrees
+from autopilot.version import VERSION
+from autopilot.wiring.marker import Marker, read_marker, write_marker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """What a workspace takes from around it: the environment, the clock, and who else listens."""
+
+    environ: Mapping[str, str]
+    clock: Clock
+    observers: tuple[Observer, ...] = ()
+
+
+def here(*observers: Observer) -> Outside:
+    """This process's environment and the machine's clock."""
+    return Outside(environ=dict(os.environ), clock=SystemClock(), observers=observers)
+
+
+class Workspace:
+    """A governed repository, opened. Close it, or use it as a context manager."""
+
+    def __init__(self, repository: Repository, store: Store, outside: Outside) -> None:
+        self.root = repository.main_worktree
+        self.repository = repository
+        self.state_dir = state_dir(repository, outside.environ)
+        self.telemetry = Telemetry(self.state_dir / "telemetry", version=VERSION, environ=outside.environ)
+        settings = load_settings(_settings_path(repository), outside.environ)
+        self.engine = engine = Engine(
+            store=store,
+            clock=outside.clock,
+            settings=settings,
+            root=repository.root,
+            state_dir=self.state_dir,
+            observers=(self.telemetry.observe, *outside.observers),
+            current_span=self.telemetry.current_ids,
+        )
+        self.site = Site(
+            root=repository.root,
+            state_dir=self.state_dir,
+            repository=repository,
+            trees=EngineTrees(repository, self.state_dir / "git", exclude=_excluded(repository, self.state_dir)),
+            objects=store.objects,
+            environ=outside.environ,
+        )
+        self.leases = LeaseDesk(engine)
+        runners = RunnerDesk(engine, self.site, RULES)
+        self.enforcer = TracedEnforcer(WorkProcessEnforcer(engine, self.leases, runners), self.telemetry)
+        self.router = TracedRouter(ToolRouter(engine), self.telemetry)
+        self.tasks = TaskRegister(engine, self.site)
+        self.evidence = EvidenceDesk(engine, self.leases)
+        self.approvals = ApprovalDesk(engine)
+        self.attestation = AttestationDesk(engine)
+        self.flags = FlagDesk(engine)
+        self.config = ConfigDesk(engine)
+        self.watchdog = Watchdog(engine)
+        self.guidance = Guidance(engine, runners)
+        self.ledger = store
+
+    @classmethod
+    def init(
+        cls, path: str | Path = ".", *, caller: Caller, lost: str = "", outside: Outside | None = None
+    ) -> Workspace:
+        """Make the ledger of the repository at `path` and open it.
+
+        ContractError `ledger_exists` if it has one; IntegrityError `ledger_missing` if it had one that is gone,
+        unless `lost` says why a new one may take its place.
+        """
+        outside = outside or here()
+        repository = Repository.locate(Path(path))
+        place = state_dir(repository, outside.environ)
+        known = read_marker(repository.common_dir)
+        replaced = None
+        if known is not None and not (place / "ledger" / "LEDGER.json").exists():
+            if not lost.strip():
+                raise _missing(known, place)
+            replaced = {"ledger": known.ledger, "entries": known.size, "reason": lost.strip()}
+        parts = StoreParts(place, ProcessFold(), clock=outside.clock)
+        store = create_store(parts, Genesis(caller, f"autopilot {VERSION}", replaced))
+        write_marker(repository.common_dir, Marker(store.ledger_id, 1))
+        return cls(repository, store, outside)
+
+    @classmethod
+    def open(cls, path: str | Path = ".", *, outside: Outside | None = None) -> Workspace:
+        """Open the governed repository at `path` (or above it).
+
+        ContractError `not_a_repository`, `not_a_workspace`; IntegrityError for a ledger that is missing, cut back or
+        does not verify.
+        """
+        outside = outside or here()
+        repository = Repository.locate(Path(path))
+        place = state_dir(repository, outside.environ)
+        marker = read_marker(repository.common_dir)
+        if not (place / "ledger" / "LEDGER.json").exists():
+            if marker is not None:
+                raise _missing(marker, place)
+            raise ContractError("not_a_workspace", where=str(repository.root), detail=f"no ledger in {place}")
+        floor = marker.size if marker is not None else 0
+        store = FileStore.open(StoreParts(place, ProcessFold(), clock=outside.clock, floor=floor))
+        if marker is not None and marker.ledger != store.ledger_id:
+            store.close()
+            detail = f"the repository's ledger is {marker.ledger}, this one is {store.ledger_id}"
+            raise IntegrityError("ledger_missing", where=str(place), detail=detail)
+        return cls(repository, store, outside)
+
+    def close(self) -> None:
+        """Note the ledger's length beside the repository, and give everything back."""
+        try:
+            # Synced entries only: a lease line that still rides unsynced may rightly be gone after a power loss.
+            size = self.ledger.durable
+            marker = read_marker(self.repository.common_dir)
+            if marker is None or marker.size < size:
+                write_marker(self.repository.common_dir, Marker(self.ledger.ledger_id, size))
+        finally:
+            self.telemetry.close()
+            self.ledger.close()
+
+    def __enter__(self) -> Workspace:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def state_dir(repository: Repository, environ: Mapping[str, str]) -> Path:
+    """Where the state is: `state/` in the main worktree (or a bare common directory), or where it was moved."""
+    settings = _settings_path(repository)
+    location = read_location(settings.read_bytes() if settings is not None else None, environ)
+    if location.store:
+        # A store that is asked for and not used would split the record: refused, never ignored.
+        raise ContractError(
+            "bad_config",
+            where="store",
+            detail="this version keeps its ledger in files only",
+            remedy="unset AUTOPILOT_STORE and `store` in autopilot.toml",
+        )
+    return (repository.main_worktree / location.state_dir).absolute()
+
+
+def _settings_path(repository: Repository) -> Path | None:
+    path = repository.main_worktree / SETTINGS_FILE
+    return path if path.is_file() else None
+
+
+def _excluded(repository: Repository, place: Path) -> tuple[str, ...]:
+    try:
+        return (place.relative_to(repository.root).as_posix(),)
+    except ValueError:
+        return ()
+
+
+def _missing(marker: Marker, place: Path) -> IntegrityError:
+    return IntegrityError(
+        "ledger_missing",
+        where=str(place),
+        detail=f"ledger {marker.ledger} with at least {marker.size} entries is gone",
+        remedy="restore it from a copy, or `autopilot init --replace-lost --reason TEXT`",
+    )

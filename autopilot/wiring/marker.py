@@ -1,0 +1,44 @@
+"""`<git common dir>/autopilot.id`: which ledger this repository has, and how long it was when it was last closed.
+
+Two lines, the ledger's id and its number of entries. It lies outside of `state/`, so that deleting `state/` does not
+delete the memory of it. It is a floor, not a seal: who can write it can write the ledger as well.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from autopilot.kernel.errors import IntegrityError
+
+NAME = "autopilot.id"
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """A ledger's id and the least number of entries it has."""
+
+    ledger: str
+    size: int
+
+
+def read_marker(common_dir: Path) -> Marker | None:
+    """The marker, None where there is none; IntegrityError `ledger_missing` for one that cannot be read."""
+    try:
+        words = (common_dir / NAME).read_text("ascii").split()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise IntegrityError("ledger_missing", where=str(common_dir / NAME), detail=str(error)) from None
+    if len(words) != 2 or len(words[0]) != 32 or not words[1].isdecimal():
+        # A marker that says nothing must not pass for no marker: that is how one would hide a lost ledger.
+        raise IntegrityError("ledger_missing", where=str(common_dir / NAME), detail="the marker cannot be read")
+    return Marker(words[0], int(words[1]))
+
+
+def write_marker(common_dir: Path, marker: Marker) -> None:
+    """Replace the marker. Unsynced: after a power loss an older floor is still a floor."""
+    fresh = common_dir / f"{NAME}.{os.getpid()}"
+    fresh.write_text(f"{marker.ledger}\n{marker.size}\n", "ascii")
+    fresh.replace(common_dir / NAME)

@@ -1,0 +1,1 @@
+"""Real kills, real stops, real races: processes of the shipped program on real repositories."""

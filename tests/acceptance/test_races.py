@@ -1,0 +1,65 @@
+"""Calls that overtake one another: what took long counts only for the phase, epoch and lease it began under.
+
+Red without: `_bound` and the lease check under the lock in `verify` and `_settle` (process/enforcer.py).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from governed import HUMAN, TASK, Governed, Prepare
+
+from autopilot.cli.demo.honest import AGENT
+from autopilot.kernel.errors import RefusedError
+from autopilot.kernel.phases import Phase
+from autopilot.wiring.full import Outside, Workspace
+
+
+def send_back(workspace: Workspace) -> None:
+    workspace.enforcer.backtrack(TASK, Phase.IMPLEMENT, reason="not what was meant", caller=AGENT)
+
+
+def take_away(workspace: Workspace) -> None:
+    workspace.leases.force(TASK, caller=HUMAN, reason="the agent hangs")
+
+
+def overtaken(governed: Governed, slow: Callable[[], object], meanwhile: Callable[[Workspace], None]) -> RefusedError:
+    """Run `slow` (the tests take a second), and `meanwhile` from another workspace; what `slow` was refused with."""
+    caught: list[RefusedError] = []
+
+    def run() -> None:
+        try:
+            slow()
+        except RefusedError as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    while governed.workspace.leases.held(TASK) is None:
+        time.sleep(0.01)
+    with Workspace.open(governed.root, outside=Outside(environ=governed.environ, clock=governed.clock)) as other:
+        meanwhile(other)
+    assert thread.is_alive(), "the tests were over before the other call came"
+    thread.join()
+    assert caught, "what was overtaken counted all the same"
+    return caught[0]
+
+
+@pytest.mark.parametrize("call", ["advance", "verify"])
+@pytest.mark.parametrize(("meanwhile", "code"), [(send_back, "lost_race"), (take_away, "lease_missing")])
+def test_results_of_an_overtaken_run_count_for_nothing(
+    at: Prepare, call: str, meanwhile: Callable[[Workspace], None], code: str
+) -> None:
+    governed = at(Phase.VERIFY)
+    enforcer = governed.workspace.enforcer
+    slow = enforcer.advance_phase if call == "advance" else enforcer.verify
+    error = overtaken(governed, lambda: slow(TASK, caller=AGENT), meanwhile)
+    assert error.code == code
+    assert error.verdict.exit_code == 5
+    assert error.seq is not None
+    assert not [item for item in governed.task.evidence.values() if item.phase == Phase.VERIFY]
+    assert governed.task.stage == (Phase.IMPLEMENT if meanwhile is send_back else Phase.VERIFY)
+    assert not governed.lines("violation"), "who is overtaken breaks nothing"

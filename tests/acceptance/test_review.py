@@ -1,0 +1,126 @@
+"""Review by somebody else; the commit that ships; the worktree in which the work happens.
+
+Red without: `_reviewer` (evidence/rules/review.py); `_check_commit` (process/runners/phases.py); the worktree check of
+`RunnerDesk.start`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from governed import TASK, Governed, Prepare, refused
+
+from autopilot.cli.demo.honest import AGENT, REVIEWER
+from autopilot.cli.demo.project import commit
+from autopilot.kernel.callers import Caller
+from autopilot.kernel.phases import Phase
+from autopilot.wiring.full import Outside, Workspace
+
+
+@pytest.mark.parametrize(
+    "reviewer",
+    [
+        AGENT,
+        Caller(AGENT.actor, "agent", "another-session"),
+        Caller("agent-reviewer", "agent", AGENT.session),
+        Caller(AGENT.actor.upper(), "agent", "another-session"),
+        Caller(" agent-honest", "agent", "another-session"),
+        Caller("ａgent-honest", "agent", "another-session"),
+    ],
+    ids=["himself", "in-another-session", "as-another-actor", "in-capitals", "with-a-space", "full-width"],
+)
+def test_the_implementer_does_not_review(at: Prepare, reviewer: Caller) -> None:
+    governed = at(Phase.REVIEW)
+    agent = replace(governed.agent, reviewer=reviewer)
+    agent.prepare(Phase.REVIEW)
+    with refused(governed, "reviewer_is_implementer"):
+        governed.advance(caller=reviewer)
+
+
+def test_a_rubric_in_another_name_is_refused(at: Prepare) -> None:
+    governed = at(Phase.REVIEW)
+    governed.agent.prepare(Phase.REVIEW)
+    with refused(governed, ("artifact_invalid", "reviewer_is_implementer")):
+        governed.advance(caller=AGENT)
+
+
+def test_who_worked_before_a_backtrack_is_an_implementer_still(at: Prepare) -> None:
+    governed = at(Phase.REVIEW)
+    governed.workspace.enforcer.backtrack(TASK, Phase.IMPLEMENT, reason="hand it over", caller=AGENT)
+    governed.workspace.leases.release(TASK, caller=AGENT)
+    second = Caller("agent-second", "agent", "second-1")
+    governed.advance(caller=second)
+    governed.advance(caller=second)
+    agent = replace(governed.agent, reviewer=AGENT)
+    agent.prepare(Phase.REVIEW)
+    with refused(governed, "reviewer_is_implementer"):
+        governed.advance(caller=AGENT)
+
+
+def test_mode_zero_is_stated_with_the_move(at: Prepare) -> None:
+    governed = at(Phase.REVIEW)
+    governed.agent.prepare(Phase.REVIEW)
+    assert governed.advance(caller=REVIEWER).data["trust_mode"] == 0
+
+
+def test_pr_is_left_only_with_the_judged_tree(at: Prepare) -> None:
+    governed = at(Phase.PR)
+    for name, text in (("README.md", "# shop\n\nShipped unseen.\n"), ("new.py", "NEW = 1\n")):
+        place = governed.root / name
+        before = place.read_bytes() if place.exists() else None
+        place.write_text(text)
+        governed.agent.prepare(Phase.PR)
+        with refused(governed, "tree_mismatch"):
+            governed.advance()
+        place.unlink() if before is None else place.write_bytes(before)
+        commit(governed.root, "As it was")
+    governed.agent.write(Phase.PR, "pr_url.txt", f"main@{governed.git('rev-parse', 'HEAD').strip()}\n")
+    governed.advance()
+    assert governed.task.stage == Phase.MONITOR
+
+
+def test_pr_is_not_left_with_work_that_was_not_committed(at: Prepare) -> None:
+    governed = at(Phase.PR)
+    before = governed.git("rev-parse", "HEAD").strip()
+    governed.agent.prepare(Phase.PR)
+    governed.git("reset", "-q", "--soft", before)
+    governed.agent.write(Phase.PR, "pr_url.txt", f"main@{before}\n")
+    with refused(governed, "tree_mismatch"):
+        governed.advance()
+
+
+def linked(governed: Governed) -> Workspace:
+    """A linked worktree beside the repository, opened."""
+    place = governed.root.parent / "linked"
+    governed.git("worktree", "add", "-q", str(place), "-b", "elsewhere")
+    return Workspace.open(place, outside=Outside(environ=governed.environ, clock=governed.clock))
+
+
+def test_a_linked_worktree_has_the_same_ledger(at: Prepare) -> None:
+    governed = at(Phase.SPEC)
+    with linked(governed) as workspace:
+        assert workspace.state_dir == governed.state_dir
+        assert workspace.ledger.ledger_id == governed.workspace.ledger.ledger_id
+        assert workspace.tasks.show(TASK).stage == Phase.SPEC
+
+
+@pytest.mark.parametrize("phase", [Phase.SPEC, Phase.IMPLEMENT, Phase.PR])
+def test_a_move_from_another_worktree_is_refused(at: Prepare, phase: Phase) -> None:
+    governed = at(phase)
+    with linked(governed) as workspace:
+        governed.agent.prepare(phase)
+        with refused(governed, "wrong_worktree"):
+            workspace.enforcer.advance_phase(TASK, caller=AGENT)
+
+
+def test_a_bare_repository_keeps_the_state_of_its_worktrees(at: Prepare) -> None:
+    governed = at(Phase.STRATEGIZE)
+    bare, tree = governed.root.parent / "bare.git", governed.root.parent / "tree"
+    governed.git("clone", "-q", "--bare", str(governed.root), str(bare))
+    governed.git("--git-dir", str(bare), "worktree", "add", "-q", str(tree))
+    outside = Outside(environ=governed.environ, clock=governed.clock)
+    with Workspace.init(tree, caller=AGENT, outside=outside) as workspace:
+        assert workspace.state_dir == bare / "state"
+    with Workspace.open(tree, outside=outside) as workspace:
+        assert workspace.ledger.verify().status == "intact"

@@ -1,0 +1,220 @@
+"""Opening and closing: nothing is loaded before it is needed, and no fault of telemetry reaches the engine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from autopilot.kernel.events import Backtracked, PhaseEntered
+from autopilot.telemetry import setup
+from autopilot.telemetry.setup import Telemetry
+from autopilot.telemetry.totals import totals
+
+COUNTED = Backtracked(task="T-1", phase="PLAN", origin="VERIFY")
+
+
+def _run(code: str, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], env=environ, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+LAZY = """
+import sys
+from pathlib import Path
+import autopilot.telemetry, autopilot.telemetry.instruments, autopilot.telemetry.spans, autopilot.telemetry.totals
+from autopilot.kernel.events import PhaseEntered, Backtracked
+from autopilot.telemetry.setup import Telemetry
+with Telemetry(Path(sys.argv[1]), version="0", environ={}) as telemetry:
+    telemetry.observe(PhaseEntered(task="T-1"))
+    assert telemetry.current_ids() is None
+    assert telemetry.report().problems == ()
+    assert not [name for name in sys.modules if name.startswith("opentelemetry")]
+    telemetry.observe(Backtracked(task="T-1"))
+    assert "opentelemetry.sdk.trace" in sys.modules
+"""
+
+
+def test_the_sdk_is_loaded_at_the_first_record_and_not_before(tmp_path: Path) -> None:
+    done = _run(LAZY, str(tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+RECORDING = """
+import sys
+from pathlib import Path
+from autopilot.kernel.events import Backtracked
+from autopilot.telemetry.setup import Telemetry
+from autopilot.telemetry.spans import Ending
+telemetry = Telemetry(Path(sys.argv[1]), version="0", environ={})
+for _ in range(3):
+    telemetry.observe(Backtracked(task="T-1"))
+telemetry.open("agent.verify", dict).end(Ending)
+telemetry.close()
+print(telemetry.dropped)
+"""
+
+
+def test_an_environment_that_breaks_the_sdk_costs_records_and_nothing_else(tmp_path: Path) -> None:
+    # The SDK reads this variable while it is imported, and raises.
+    done = _run(RECORDING, str(tmp_path), OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT="many")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "4\n", "")
+
+
+def test_the_environment_cannot_thin_out_the_spans(tmp_path: Path) -> None:
+    thinning = {"OTEL_TRACES_SAMPLER": "always_off", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "1"}
+    done = _run(RECORDING, str(tmp_path), **thinning)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")
+    assert b"agent.verify" in (tmp_path / "traces.jsonl").read_bytes()
+
+
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+from autopilot.kernel.events import Backtracked
+from autopilot.telemetry.setup import Telemetry
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+telemetry = Telemetry(Path(sys.argv[1]), version="0", environ={})
+telemetry.observe(Backtracked(task="T-1"))
+size = telemetry.metrics.stat().st_size
+soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, hard))
+for _ in range(3):
+    telemetry.observe(Backtracked(task="T-1"))
+resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+telemetry.observe(Backtracked(task="T-1"))
+telemetry.close()
+print(telemetry.dropped)
+"""
+
+
+def test_a_file_that_may_not_grow_costs_its_lines_and_spoils_no_later_one(tmp_path: Path) -> None:
+    done = _run(FULL_DISK, str(tmp_path))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "3\n", "")
+    found = totals(tmp_path / "metrics.jsonl")
+    assert (found.counters["phase_backtracks"], found.unreadable) == (2, 1)  # the cut line, closed by the next
+
+
+def test_uncounted_events_write_nothing(telemetry: Telemetry) -> None:
+    telemetry.observe(PhaseEntered(task="T-1"))
+    telemetry.close()
+    assert not telemetry.traces.parent.exists()
+
+
+def test_after_closing_records_are_counted_as_lost(telemetry: Telemetry) -> None:
+    telemetry.observe(COUNTED)
+    telemetry.close()
+    telemetry.observe(COUNTED)
+    assert telemetry.dropped == 1
+    assert totals(telemetry.metrics).counters["phase_backtracks"] == 1
+
+
+def test_no_thread_is_started_for_the_files(telemetry: Telemetry) -> None:
+    code = RECORDING + "import threading; assert threading.active_count() == 1"
+    assert _run(code, str(telemetry.traces.parent)).returncode == 0
+
+
+def test_a_disabled_sdk_is_reported(tmp_path: Path) -> None:
+    problems = Telemetry(tmp_path, version="0", environ={"OTEL_SDK_DISABLED": "TRUE"}).report().problems
+    assert problems == ("OTEL_SDK_DISABLED is set: no span and no counter is recorded",)
+
+
+def test_otlp_that_is_asked_for_and_not_installed_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(setup, "OTLP_PACKAGE", "opentelemetry.exporter.not_there.http")
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
+    with Telemetry(tmp_path, version="0", environ=environ) as telemetry:
+        telemetry.observe(COUNTED)
+        report = telemetry.report()
+    assert (report.otlp, report.dropped) == ("missing", 0)
+    assert "pip install opentelemetry-exporter-otlp-proto-http" in report.problems[0]
+    assert totals(telemetry.metrics).counters["phase_backtracks"] == 1
+
+
+class Collector:
+    """What the stand-in exporters took, and whether they take anything."""
+
+    def __init__(self) -> None:
+        self.spans: list[str] = []
+        self.sums: dict[str, int] = {}
+        self.options: list[dict[str, Any]] = []
+        self.failing: BaseException | None = None
+
+
+@pytest.fixture
+def collector(monkeypatch: pytest.MonkeyPatch) -> Collector:
+    taken = Collector()
+
+    class Spans(SpanExporter):
+        def __init__(self, **options: Any) -> None:
+            taken.options.append(options)
+
+        def export(self, spans: Any) -> SpanExportResult:
+            if taken.failing:
+                raise taken.failing
+            taken.spans += [span.name for span in spans]
+            return SpanExportResult.SUCCESS
+
+    class Sums(MetricExporter):
+        def __init__(self, **options: Any) -> None:
+            super().__init__()
+
+        def export(self, metrics_data: MetricsData, timeout_millis: float = 0, **_: Any) -> MetricExportResult:
+            if taken.failing:
+                return MetricExportResult.FAILURE
+            for metric in metrics_data.resource_metrics[0].scope_metrics[0].metrics:
+                taken.sums[metric.name] = sum(point.value for point in metric.data.data_points)  # type: ignore[union-attr, misc]
+            return MetricExportResult.SUCCESS
+
+        def force_flush(self, timeout_millis: float = 0) -> bool:
+            return True
+
+        def shutdown(self, timeout_millis: float = 0, **_: Any) -> None: ...
+
+    package = types.ModuleType("stand_in_otlp")
+    package.__spec__ = types.SimpleNamespace(name="stand_in_otlp")  # type: ignore[assignment]
+    package.trace_exporter = types.SimpleNamespace(OTLPSpanExporter=Spans)  # type: ignore[attr-defined]
+    package.metric_exporter = types.SimpleNamespace(OTLPMetricExporter=Sums)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "stand_in_otlp", package)
+    monkeypatch.setitem(sys.modules, "stand_in_otlp.trace_exporter", package.trace_exporter)
+    monkeypatch.setitem(sys.modules, "stand_in_otlp.metric_exporter", package.metric_exporter)
+    monkeypatch.setattr(setup, "OTLP_PACKAGE", "stand_in_otlp")
+    return taken
+
+
+ASKED = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
+
+
+def test_otlp_gets_what_the_files_get(tmp_path: Path, collector: Collector) -> None:
+    with Telemetry(tmp_path, version="0", environ=ASKED) as telemetry:
+        assert telemetry.report().otlp == "on"
+        telemetry.observe(COUNTED)
+        telemetry.observe(COUNTED)
+        telemetry.mark("process.violation", dict)
+    assert collector.spans == ["process.violation"]
+    assert collector.sums == {"phase_backtracks": 2}
+    assert collector.options == [{"timeout": 2}]
+    assert totals(telemetry.metrics).counters["phase_backtracks"] == 2
+    assert telemetry.traces.exists()
+
+
+def test_a_collector_that_fails_is_counted(tmp_path: Path, collector: Collector) -> None:
+    collector.failing = ConnectionError("refused")
+    with Telemetry(tmp_path, version="0", environ=ASKED) as telemetry:
+        telemetry.observe(COUNTED)
+        telemetry.mark("process.violation", dict)
+    assert telemetry.dropped == 2
+    assert totals(telemetry.metrics).counters["phase_backtracks"] == 1
+    assert telemetry.traces.exists()
+
+
+def test_without_the_variable_an_installed_exporter_is_not_used(tmp_path: Path, collector: Collector) -> None:
+    with Telemetry(tmp_path, version="0", environ={}) as telemetry:
+        telemetry.mark("process.violation", dict)
+    assert collector.options == []
