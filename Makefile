@@ -21,7 +21,7 @@ demo: $(STAMP)
 	$(BIN)/autopilot demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not soak"
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not soak"
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Checks an autopilot ledger without autopilot: hashes, chain, numbering, sealed objects. Usage: check_ledger.py STATE_DIR"""
+"""Checks an autopilot ledger without autopilot: hashes, chain, numbering, sealed objects. Usage: check_ledger.py DIR"""
+
 import hashlib
 import json
 import pathlib

@@ -24,6 +24,8 @@ def test_the_version_is_the_distributions() -> None:
 
 
 def test_importing_the_package_imports_nothing_else_of_it() -> None:
-    code = "import autopilot, sys; print([m for m in sys.modules if m.startswith(('autopilot.', 'pydantic', 'orjson'))])"
+    code = (
+        "import autopilot, sys; print([m for m in sys.modules if m.startswith(('autopilot.', 'pydantic', 'orjson'))])"
+    )
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
