@@ -1,4 +1,4 @@
-"""Governance for AI coding agents that holds when the agent lies, forgets, races or is hijacked.
+"""Governance for AI coding agents that holds when the agent lies, forgets or races.
 
     from autopilot import Caller, Workspace
 

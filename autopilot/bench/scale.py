@@ -19,7 +19,7 @@ from autopilot.kernel.stamps import stamp
 from autopilot.ledger.chain import Head, compose
 from autopilot.ledger.entry import Draft
 from autopilot.ledger.merkle import CompactRange
-from autopilot.process.state import ProcessFold
+from autopilot.process.fold import ProcessFold
 from autopilot.storage.files.creation import Genesis, create_store
 from autopilot.storage.files.layout import SEGMENT_ENTRIES, StorePaths
 from autopilot.storage.files.store import FileStore, StoreParts

@@ -15,8 +15,8 @@ from autopilot.kernel.clock import SystemClock
 from autopilot.kernel.files import DiskFiles
 from autopilot.kernel.phases import Phase
 from autopilot.ledger.entry import LedgerEntry
+from autopilot.process.fold import ProcessFold
 from autopilot.process.profiles import SMALL_CHANGE, ArtifactContract, ProcessProfile
-from autopilot.process.state import ProcessFold
 from autopilot.sandbox.plain import PlainRunner
 from autopilot.sandbox.run import CommandSpec
 from autopilot.storage.files.creation import Genesis, create_store

@@ -10,6 +10,7 @@ from argparse import Namespace
 
 from autopilot.cli import console, opened, options
 from autopilot.cli.options import Call, Parser
+from autopilot.cli.remedies import spelt_out
 from autopilot.cli.shapes import move_dict, task_dict
 from autopilot.kernel.errors import TransitionRefusedError
 from autopilot.kernel.phases import Phase, Terminal, parse_stage
@@ -75,7 +76,7 @@ def _plan(call: Call, task_id: str, to: str | None) -> int:
         "task": task_id,
         "from": task.stage,
         "to": str(target),
-        "observed": [reason.as_dict() for reason in verdict.observed],
+        "observed": [spelt_out(reason.as_dict(), task_id) for reason in verdict.observed],
         "approvals": list(verdict.consumed),
     }
     call.answer(shown, f"{task_id} would move from {task.stage} to {target}")

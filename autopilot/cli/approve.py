@@ -37,8 +37,7 @@ def run(name: str, words: list[str]) -> int:
     """Show the facts, ask, and record the answer."""
     args = parser(name).parse_args(words)
     call, task_id = options.read_call(args), options.task_named(args)
-    if not console.at_terminal():
-        raise _refused("not_a_terminal", "stdin is not a terminal")
+    options.require_terminal(name)
     if not args.reason.strip():
         raise ContractError("reason_missing", where="--reason", detail=f"why do you {name}?")
     with opened.writing(call) as workspace:

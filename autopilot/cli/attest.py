@@ -8,8 +8,9 @@ from pathlib import Path
 
 from autopilot.cli import console, opened, options
 from autopilot.cli.options import Call, Parser
-from autopilot.kernel.errors import TransitionRefusedError
+from autopilot.kernel.errors import ContractError, TransitionRefusedError
 from autopilot.kernel.files import read_regular
+from autopilot.kernel.reason_codes import REASON_CODES
 from autopilot.kernel.reasons import refused
 
 _PROMPT_CAP_BYTES = 16 * 1024 * 1024
@@ -38,7 +39,12 @@ def run(name: str, words: list[str]) -> int:
 
 def _prompt(args: Namespace) -> bytes:
     path = Path(args.prompt).absolute()
-    return read_regular(path.parent.resolve(), path.name, cap=_PROMPT_CAP_BYTES)
+    try:
+        return read_regular(path.parent.resolve(), path.name, cap=_PROMPT_CAP_BYTES)
+    except ContractError as error:
+        detail = "no such file" if error.code == "artifact_missing" else REASON_CODES[error.code].title
+        remedy = "name a plain file that holds the prompt's exact bytes: --prompt FILE"
+        raise ContractError(error.code, where=args.prompt, detail=detail, remedy=remedy) from None
 
 
 def _check(args: Namespace, call: Call) -> int:
@@ -60,6 +66,7 @@ def _check(args: Namespace, call: Call) -> int:
 
 def _baseline(args: Namespace, call: Call) -> int:
     task_id, prompt = options.task_named(args), _prompt(args)
+    options.require_person(call, "attest baseline")
     with opened.writing(call) as workspace:
         entry = workspace.attestation.change_baseline(task_id, prompt, reason=args.reason, caller=call.caller)
     shown = {"task": task_id, "sha256": entry.prompt, "seq": entry.seq}

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import sys
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from autopilot.cli import console, opened, options
+from autopilot.cli import console, opened, options, statements
 from autopilot.cli.options import Call, Parser
 from autopilot.cli.shapes import evidence_dict
+from autopilot.kernel.errors import ContractError
+from autopilot.kernel.phases import parse_phase
 
 
 def parser() -> Parser:
@@ -28,7 +31,15 @@ def parser() -> Parser:
     showing.add_argument("name", metavar="NAME", help="the artifact's name")
     showing.add_argument("--phase", default="", help="the phase, where two have the name")
     exporting = options.verb(verbs, "export", "write every sealed artifact to its file", mutating=True, task=True)
-    exporting.add_argument("--out", metavar="DIR", help="below this folder (default: back to state/evidence)")
+    exporting.add_argument(
+        "--out", metavar="DIR", help="below this folder (default: back to state/evidence; in-toto: stdout)"
+    )
+    exporting.add_argument(
+        "--format",
+        choices=("files", "in-toto"),
+        default="files",
+        help="files, or signed in-toto statements in DSSE envelopes for other verifiers (default: files)",
+    )
     return evidence
 
 
@@ -39,9 +50,21 @@ def run(name: str, words: list[str]) -> int:
     return _VERBS[args.verb](args, options.read_call(args))
 
 
+@contextlib.contextmanager
+def _advised(codes: set[str], remedy: str) -> Iterator[None]:
+    """Errors of these codes leave with the remedy of this command: the table's is for whoever works on the phase."""
+    try:
+        yield
+    except ContractError as error:
+        if error.code not in codes:
+            raise
+        raise ContractError(error.code, where=error.where, detail=error.detail, remedy=remedy) from None
+
+
 def _add(args: Namespace, call: Call) -> int:
-    task_id = options.task_named(args)
-    with opened.writing(call) as workspace:
+    task_id = options.task_named(args, then="FILE")
+    remedy = f"say which artifact of the phase it is: --as NAME; `autopilot next {task_id}` lists what is missing"
+    with opened.writing(call) as workspace, _advised({"malformed_artifact_name", "unknown_artifact"}, remedy):
         path = Path(args.file)
         if not path.is_absolute():
             path = Path.cwd() / path
@@ -68,9 +91,11 @@ def _list(args: Namespace, call: Call) -> int:
 
 
 def _show(args: Namespace, call: Call) -> int:
-    task_id = options.task_named(args)
-    with opened.reading(call) as workspace:
-        item, data = workspace.evidence.show(task_id, args.name, phase=args.phase)
+    task_id = options.task_named(args, then="NAME")
+    phase = str(parse_phase(args.phase)) if args.phase else ""
+    remedy = f"see what is sealed: `autopilot evidence list {task_id}`"
+    with opened.reading(call) as workspace, _advised({"artifact_missing"}, remedy):
+        item, data = workspace.evidence.show(task_id, args.name, phase=phase)
     if call.as_json:
         console.emit({"task": task_id, "evidence": [{**evidence_dict(item), **_content(data)}]})
     elif sys.stdout.isatty():
@@ -90,6 +115,8 @@ def _content(data: bytes) -> dict[str, Any]:
 
 
 def _export(args: Namespace, call: Call) -> int:
+    if args.format == "in-toto":
+        return statements.export(args, call)
     task_id = options.task_named(args)
     with opened.writing(call) as workspace:
         # A rehearsal writes below a folder that goes away; what it says is where the files would be.

@@ -7,7 +7,7 @@ import sys
 import traceback
 from typing import Any
 
-from autopilot.cli import console
+from autopilot.cli import console, remedies
 from autopilot.kernel.errors import (
     AutopilotError,
     ContractError,
@@ -50,8 +50,8 @@ def exit_code(error: BaseException) -> int:
     return BUG
 
 
-def error_dict(error: BaseException) -> dict[str, Any]:
-    """The `error` object of `--json`."""
+def error_dict(error: BaseException, task: str = "") -> dict[str, Any]:
+    """The `error` object of `--json`; remedies speak of `task` where the call was about one."""
     if isinstance(error, AutopilotError):
         family, code, reasons = error.family, error.code, error.reasons()
     else:
@@ -59,12 +59,13 @@ def error_dict(error: BaseException) -> dict[str, Any]:
         detail = f"{type(error).__name__}: {error}"
         family, code, reasons = "bug", "internal_error", (Reason("internal_error", detail=detail, remedy=remedy),)
     seq = getattr(error, "seq", None)
-    return {"family": family, "code": code, "reasons": [reason.as_dict() for reason in reasons], "seq": seq}
+    shown = [remedies.spelt_out(reason.as_dict(), task) for reason in reasons]
+    return {"family": family, "code": code, "reasons": shown, "seq": seq}
 
 
-def report(error: BaseException, *, as_json: bool) -> int:
-    """Write the error to where its reader looks and return the exit code."""
-    code, shown = exit_code(error), error_dict(error)
+def report(error: BaseException, *, as_json: bool, task: str = "") -> int:
+    """Write the error to where its reader looks and return the exit code. `task` is what the call was about."""
+    code, shown = exit_code(error), error_dict(error, task)
     if as_json:
         sys.stdout.write(json.dumps({"schema_version": console.SCHEMA_VERSION, "error": shown}) + "\n")
     sys.stdout.flush()
@@ -81,7 +82,8 @@ def show_reasons(reasons: list[dict[str, Any]]) -> None:
     for reason in reasons:
         place = f" [{console.clean(reason['where'])}]" if reason["where"] else ""
         console.say(f"  {reason['code']}{place}: {console.clean(reason['detail']) or _title(reason['code'])}")
-        subject = f" (subject {reason['subject']})" if "subject" in reason else ""
+        told = reason.get("subject", "") in reason["remedy"]
+        subject = "" if told else f" (subject {reason['subject']})"
         console.say(f"    next: {console.clean(reason['remedy'])}{subject}")
 
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from autopilot.cli import console, opened, options
 from autopilot.cli.options import Call, Parser
-from autopilot.kernel.flags import Mode
+from autopilot.kernel.flags import Mode, effective, parse_mode
+from autopilot.wiring.full import Workspace
 
 
 def parser() -> Parser:
@@ -44,12 +45,21 @@ def _list(args: Namespace, call: Call) -> int:
 
 def _set(args: Namespace, call: Call) -> int:
     with opened.writing(call) as workspace:
+        if _loosens(workspace, args.flag, args.mode):
+            options.require_person(call, f"flags set {args.flag} {args.mode}")
         entry = workspace.flags.set(args.flag, args.mode, reason=args.reason, caller=call.caller)
         status = next(flag for flag in workspace.flags.list() if flag.name == args.flag)
     shown = {"flags": [dataclasses.asdict(status)], "seq": entry.seq}
     call.answer(shown, f"{args.flag}: {status.mode} is in force, ledger line {entry.seq}")
     console.next_step("autopilot flags list")
     return 0
+
+
+def _loosens(workspace: Workspace, name: str, mode: str) -> bool:
+    """Whether the mode is weaker than the one sealed (or the default): what only a person may ask for."""
+    wanted = parse_mode(mode, name)
+    sealed = next(flag.sealed for flag in workspace.flags.list() if flag.name == name)
+    return wanted < effective(name, parse_mode(sealed, name) if sealed else None, None)
 
 
 _VERBS: dict[str, Callable[[Namespace, Call], int]] = {"list": _list, "set": _set}

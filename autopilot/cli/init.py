@@ -75,6 +75,8 @@ def run(name: str, words: list[str]) -> int:
     call = options.read_call(args)
     if args.replace_lost and not args.reason.strip():
         raise ContractError("reason_missing", where="--reason", detail="how was the ledger lost?")
+    if args.replace_lost:
+        _require_operator(call)
     ground = _survey(call)
     lost = _check_ledger(ground, args)
     if not call.as_json:
@@ -84,10 +86,19 @@ def run(name: str, words: list[str]) -> int:
         _confirm(args, call, "write this?")
         ground = _write(ground, call, lost)
     written = [] if complete else [edit.path for edit in ground.proposal.edits]
-    if ground.present and _seal(ground, args, call, confirmed=not complete):
+    # A replacement that was cut short is opened only once autopilot.toml names the new ledger.
+    named = not call.dry_run or ground.named in ("", ground.present)
+    if ground.present and named and _seal(ground, args, call, confirmed=not complete):
         complete = False
     _tell(ground, call, written=written, complete=complete)
     return 0
+
+
+def _require_operator(call: Call) -> None:
+    """A lost ledger is given up by a person: an agent could lose it on purpose."""
+    if call.caller.kind != "human":
+        raise RefusedError(Verdict((Reason("human_only", where="init --replace-lost"),)))
+    options.require_person(call, "init --replace-lost")
 
 
 def _is_complete(ground: _Ground) -> bool:
@@ -171,9 +182,6 @@ def _write(ground: _Ground, call: Call, lost: str) -> _Ground:
     repository, root = ground.repository, ground.repository.main_worktree
     ledger = ground.present
     if not ledger:
-        if lost and ground.known is None:
-            # In a clone nothing but autopilot.toml remembers the lost ledger; the new one's first line shall name it.
-            write_marker(repository.common_dir, Marker(ground.named, 0))
         with Workspace.init(repository.root, caller=call.caller, lost=lost, outside=ground.outside) as workspace:
             ledger = workspace.ledger.ledger_id
     elif ground.known is None or ground.known.ledger != ledger:
@@ -193,12 +201,14 @@ def _write(ground: _Ground, call: Call, lost: str) -> _Ground:
 def _seal(ground: _Ground, args: Namespace, call: Call, *, confirmed: bool) -> bool:
     """Put the settings of autopilot.toml on the ledger, if they are not; whether a line was written.
 
-    RefusedError `human_only` where an agent would seal a loosening or another command.
+    RefusedError `human_only` where an agent would seal a loosening or another command, `not_a_terminal` where somebody
+    would who claims to be a person and is at none.
     """
     with Workspace.open(ground.repository.root, outside=ground.outside) as workspace:
         found = workspace.config.inert(workspace.ledger.view().state)
         if found is not None:
             console.say(f"{SETTINGS_FILE} is not what was sealed: {', '.join((*found.changed, *found.loosened))}")
+            options.require_person(call, "init")
             if call.caller.kind == "human" and not confirmed and not call.dry_run:
                 _confirm(args, call, "seal it?")
         if call.dry_run:

@@ -73,6 +73,7 @@ def _force(args: Namespace, call: Call) -> int:
     task_id = options.task_named(args)
     if not args.reason.strip():
         raise ContractError("reason_missing", where="--reason", detail="why is the lease taken away?")
+    options.require_person(call, "lease force")
     with opened.writing(call) as workspace:
         # What is shown is what is taken: if another holds it by then, the engine refuses (`lease_changed`).
         observed = workspace.leases.observed(task_id)

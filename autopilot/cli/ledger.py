@@ -1,4 +1,4 @@
-"""`autopilot ledger`: log, verify, repair.
+"""`autopilot ledger`: log, verify, repair; `cli.checkpoints` has checkpoint, prove and export.
 
 `verify` and `repair` read the files themselves: they must work where the store refuses to open.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import sys
 from argparse import Namespace
 from collections import deque
@@ -13,18 +14,22 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from autopilot.cli import console, opened, options
+from autopilot.cli import checkpoints, console, opened, options
 from autopilot.cli.options import Call, Parser
 from autopilot.kernel.clock import SystemClock
 from autopilot.kernel.errors import ContractError
+from autopilot.kernel.reason_codes import REASON_CODES
+from autopilot.ledger.anchoring import Held
 from autopilot.ledger.entry import LedgerEntry
+from autopilot.ledger.kinds import KINDS
 from autopilot.ledger.verify import VerifyReport, corrupt
-from autopilot.process.state import ProcessFold
+from autopilot.process.fold import ProcessFold
+from autopilot.storage.files.checkpoints import CheckpointFiles
 from autopilot.storage.files.layout import StorePaths
 from autopilot.storage.files.repair import RepairReport, repair
 from autopilot.storage.files.store import StoreParts, read_identity
-from autopilot.storage.files.verify import verify_files
 from autopilot.vcs.repository import Repository
+from autopilot.wiring.checkpoints import NOTHING_GIVEN, Given, Verified, verify_state
 from autopilot.wiring.full import state_dir
 from autopilot.wiring.marker import Marker, read_marker, write_marker
 
@@ -33,16 +38,18 @@ CORRUPT = 3
 
 def parser() -> Parser:
     """The parser of `autopilot ledger`."""
-    ledger = options.command("ledger", "show, verify and repair the ledger")
+    ledger = options.command("ledger", "show, verify, sign and repair the ledger")
     verbs = options.verbs_of(ledger)
     log = options.verb(verbs, "log", "the lines of the ledger, checked as they are read")
     log.add_argument("--task", default="", help="only those of this task")
     log.add_argument("--kind", default="", help="only those of this kind")
-    log.add_argument("--last", type=int, default=0, metavar="N", help="only the last N")
+    log.add_argument("--last", type=options.count, default=0, metavar="N", help="only the last N")
     verifying = options.verb(
         verbs, "verify", "check every line, the lease log and what is known from outside; exit 3 if corrupt"
     )
     verifying.add_argument("--state", metavar="DIR", help="a copy of the state directory instead of the repository's")
+    checkpoints.add_options(verifying)
+    checkpoints.add_verbs(verbs)
     repairing = options.verb(
         verbs, "repair", "keep what verifies, quarantine the rest, put it on record (a person)", mutating=True
     )
@@ -62,18 +69,34 @@ def verify_here(call: Call) -> tuple[VerifyReport, Path]:
 
     ContractError `not_a_workspace` where there is neither ledger nor marker.
     """
+    verified, place, _ = _verified_here(call, NOTHING_GIVEN)
+    return verified.report, place
+
+
+def _verified_here(call: Call, given: Given) -> tuple[Verified, Path, int]:
+    """As `verify_here`, with the checkpoints that were held against it and the floor that the marker gives."""
+    place, floor, ledger = _place(call)
+    verified = verify_state(place, floor, given)
+    if ledger and StorePaths(place).identity.exists() and read_identity(StorePaths(place)) != ledger:
+        # Intact in itself, and not this repository's: the one that was here is gone.
+        verified = Verified(corrupt("missing", 0, detail=f"the repository's ledger is {ledger}", where=str(place)))
+    return verified, place, floor
+
+
+def _place(call: Call) -> tuple[Path, int, str]:
+    """The state directory, and the least number of entries and the ledger's id as the marker remembers them."""
     repository = Repository.locate(call.directory)
     place, marker = state_dir(repository, call.environ), read_marker(repository.common_dir)
     if marker is None and not StorePaths(place).identity.exists():
         raise ContractError("not_a_workspace", where=str(repository.root), detail=f"no ledger in {place}")
-    report = verify_files(place, marker.size if marker else 0)
-    if marker is not None and StorePaths(place).identity.exists() and read_identity(StorePaths(place)) != marker.ledger:
-        # Intact in itself, and not this repository's: the one that was here is gone.
-        report = corrupt("missing", 0, detail=f"the repository's ledger is {marker.ledger}", where=str(place))
-    return report, place
+    return place, marker.size if marker else 0, marker.ledger if marker else ""
 
 
 def _log(args: Namespace, call: Call) -> int:
+    if args.kind and args.kind not in KINDS:
+        near = difflib.get_close_matches(args.kind, KINDS, n=1)
+        remedy = f"did you mean {near[0]}?" if near else f"use one of {', '.join(KINDS)}"
+        raise options.usage_error(f"--kind {args.kind}: no such kind of line", "autopilot ledger log", remedy=remedy)
     with opened.reading(call) as workspace:
         if args.task:
             workspace.tasks.show(args.task)
@@ -103,29 +126,49 @@ def _line(entry: LedgerEntry) -> str:
     move = f"{origin}->{target}" if target else str(entry.data.get("phase", ""))
     said = str(entry.data.get("code") or entry.data.get("detail") or entry.data.get("reason") or "")
     parts = (entry.ts, entry.kind, entry.task or "-", move, f"by {entry.actor['id']}", said)
-    return f"{entry.seq:>6}  " + "  ".join(console.clean(part) for part in parts if part)
+    return f"{entry.seq:>6}  {entry.hash[:12]}  " + "  ".join(console.clean(part) for part in parts if part)
 
 
 def _verify(args: Namespace, call: Call) -> int:
-    report = verify_files(Path(args.state).absolute()) if args.state else verify_here(call)[0]
+    given = checkpoints.given_of(args)
+    held: tuple[Held, ...] = ()
+    if checkpoints.is_partial(args):
+        place, floor = (Path(args.state).absolute(), 0) if args.state else _place(call)[:2]
+        report = checkpoints.verify_part(args, place, floor)
+    else:
+        verified = verify_state(Path(args.state).absolute(), 0, given) if args.state else _verified_here(call, given)[0]
+        report, held = verified.report, verified.held
     if call.as_json:
         console.emit(report.as_dict())
     elif report.intact:
         console.show(f"intact: {report.entries} entries, last line {report.seq}")
+        if checkpoints.is_partial(args):
+            console.show("  of the end; what comes before was not looked at")
+        else:
+            checkpoints.show_held(held, report.entries)
     else:
         console.show(f"corrupt: {report.reason} at line {report.seq}; {report.entries} entries verify before it")
         console.show(f"  {console.clean(report.detail)} [{console.clean(report.where)}]")
-        console.next_step(f"{report.error().reasons()[0].remedy}")
+        console.next_step(_remedy(report))
     return 0 if report.intact else CORRUPT
 
 
+def _remedy(report: VerifyReport) -> str:
+    """What to do about a ledger that does not verify. The lease log alone is repaired, not restored."""
+    if report.where.endswith("leases.wal"):
+        return REASON_CODES["lease_log_corrupt"].remedy
+    return report.error().reasons()[0].remedy
+
+
 def _repair(args: Namespace, call: Call) -> int:
+    options.require_person(call, "ledger repair")
     repository = Repository.locate(call.directory)
     report, place = verify_here(call)
     marker = read_marker(repository.common_dir)
     found = f"{report.status}: {report.reason}" if report.reason else report.status
     console.say(f"before: {found}, {report.entries} entries verify")
     parts = StoreParts(place, ProcessFold(), clock=SystemClock(), floor=marker.size if marker else 0)
+    retired: tuple[str, ...] = ()
     if call.dry_run:
         _may_repair(call, args.reason)
         shown = RepairReport(report.entries, report.entries, report.reason or "repair", (), 0)
@@ -133,10 +176,12 @@ def _repair(args: Namespace, call: Call) -> int:
         shown = repair(parts, caller=call.caller, reason=args.reason)
         # The marker remembers lines that are in quarantine now; the ledger's own line says so.
         write_marker(repository.common_dir, Marker(read_identity(StorePaths(place)), shown.seq + 1))
+        retired = CheckpointFiles(place).retire(shown.entries, StorePaths(place).quarantine)
     call.answer(
         dataclasses.asdict(shown),
         f"kept {shown.entries} entries, dropped {shown.dropped_entries}; recorded as line {shown.seq}",
         *(f"  in quarantine: {torn.name}, {torn.bytes} bytes" for torn in shown.dropped),
+        *(f"  in quarantine: {note}, a checkpoint over more lines than are left" for note in retired),
     )
     console.next_step("autopilot ledger verify")
     return 0
@@ -153,4 +198,21 @@ def _may_repair(call: Call, reason: str) -> None:
         raise ContractError("reason_missing", where="reason", remedy="say why: --reason TEXT")
 
 
-_VERBS: dict[str, Callable[[Namespace, Call], int]] = {"log": _log, "verify": _verify, "repair": _repair}
+def _prove(args: Namespace, call: Call) -> int:
+    place, floor, _ = _place(call)
+    return checkpoints.prove_line(args, call, place, floor)
+
+
+def _export(args: Namespace, call: Call) -> int:
+    place, floor, _ = _place(call)
+    return checkpoints.export(args, call, place, floor)
+
+
+_VERBS: dict[str, Callable[[Namespace, Call], int]] = {
+    "log": _log,
+    "verify": _verify,
+    "checkpoint": checkpoints.checkpoint,
+    "prove": _prove,
+    "export": _export,
+    "repair": _repair,
+}

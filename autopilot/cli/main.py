@@ -28,7 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "guard": ("guard", "check | explain: may this tool be called now?"),
     "flags": ("flags", "list | set: modes of the enforcements"),
     "watch": ("watch", "let the watchdog look at every task"),
-    "ledger": ("ledger", "log | verify | repair"),
+    "ledger": ("ledger", "log | verify | checkpoint | prove | export | repair"),
     "checkpoint": ("checkpoint", "validate: is the claimed phase really complete?"),
     "graph": ("graph", "draw the process from its running definition"),
     "bench": ("bench", "measure this machine against the budgets"),
@@ -36,8 +36,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "version": ("version", "print the version"),
 }
 
-_USAGE = "usage: autopilot COMMAND [OPTIONS]\n\nGovernance for AI coding agents that holds.\n\ncommands:\n"
-_MORE = "\n`autopilot COMMAND --help` says more. Start with `autopilot init`, or see it work: `autopilot demo`.\n"
+_USAGE = (
+    "usage: autopilot COMMAND [OPTIONS]\n\n"
+    "Governance for AI coding agents that holds when the agent lies, forgets or races.\n\ncommands:\n"
+)
+_MORE = (
+    "\n`autopilot COMMAND --help` says more. Start with `autopilot init`, or see it work: `autopilot demo`.\n"
+    "What is promised depends on the trust mode: `autopilot doctor` states it, SECURITY.md says what it means.\n"
+)
 # Shared options that take a value, for finding the command behind them.
 _VALUED = ("--actor", "--session", "--actor-kind", "-C", "--directory")
 
@@ -45,6 +51,8 @@ _VALUED = ("--actor", "--session", "--actor-kind", "-C", "--directory")
 def main(argv: list[str] | None = None) -> int:
     """Run one command line; returns the exit code."""
     words = _command_first(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["help"] and words[1:] and words[1] in COMMANDS:
+        words = [*words[1:], "--help"]
     if not words or words[0] in ("-h", "--help", "help"):
         sys.stdout.write(_help())
         return 0 if words else 2
@@ -77,7 +85,8 @@ def _unknown(name: str, *, as_json: bool) -> int:
 
     near = difflib.get_close_matches(name, COMMANDS, n=1)
     hint = f"did you mean `autopilot {near[0]}`?" if near else "see `autopilot --help`"
-    return report(ContractError("bad_usage", where=name, detail=f"no command {name!r}", remedy=hint), as_json=as_json)
+    detail = "only options, and no command" if name.startswith("-") else f"no command {name!r}"
+    return report(ContractError("bad_usage", where=name, detail=detail, remedy=hint), as_json=as_json)
 
 
 def _run(name: str, words: list[str]) -> int:
@@ -100,9 +109,12 @@ def _run(name: str, words: list[str]) -> int:
         sys.stderr.write("autopilot: interrupted; what is on the ledger stays, nothing else was changed\n")
         return 130
     except Exception as error:  # noqa: BLE001 - the last door: everything becomes an exit code and a message
-        from autopilot.cli.failure import report
+        import os
 
-        return report(error, as_json="--json" in words)
+        from autopilot.cli.failure import report
+        from autopilot.cli.remedies import task_of
+
+        return report(error, as_json="--json" in words, task=task_of(name, words, os.environ))
 
 
 if __name__ == "__main__":

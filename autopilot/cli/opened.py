@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from autopilot.cli import rehearsal
 from autopilot.cli.options import Call
 from autopilot.cli.snapshot import keep
-from autopilot.kernel.errors import RefusedError
 from autopilot.wiring.full import Workspace, here
 
 
@@ -28,16 +27,6 @@ def judging(call: Call) -> Iterator[Workspace]:
 
 
 @contextlib.contextmanager
-def _nothing_recorded() -> Iterator[None]:
-    """A refusal in a rehearsal names no ledger line: there is none."""
-    try:
-        yield
-    except RefusedError as error:
-        error.seq = None
-        raise
-
-
-@contextlib.contextmanager
 def writing(call: Call) -> Iterator[Workspace]:
     """The workspace for a command that may append; under `--dry-run` one that forgets what is appended.
 
@@ -46,7 +35,7 @@ def writing(call: Call) -> Iterator[Workspace]:
     outside = here()
     with Workspace.open(call.directory, outside=outside) as workspace:
         if call.dry_run:
-            with rehearsal.rehearsing(workspace, outside) as copied, _nothing_recorded():
+            with rehearsal.rehearsing(workspace, outside) as copied:
                 yield copied
             return
         workspace.flags.note_requests(call.caller)

@@ -20,7 +20,8 @@ from typing import Any, NoReturn, cast
 
 from autopilot.cli import console
 from autopilot.kernel.callers import ActorKind, Caller
-from autopilot.kernel.errors import ContractError
+from autopilot.kernel.errors import ContractError, RefusedError
+from autopilot.kernel.reasons import Reason, Verdict
 from autopilot.leases.terms import Claim
 
 KINDS = ("human", "agent")
@@ -35,7 +36,12 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Refuse the command line."""
+        if message.endswith("required: VERB"):
+            message = f"one of these must follow: {', '.join(self._verbs())}"
         raise usage_error(message, self.prog)
+
+    def _verbs(self) -> list[str]:
+        return [name for action in self._actions if isinstance(action, Verbs) for name in action.choices or ()]
 
 
 Verbs = argparse._SubParsersAction
@@ -67,13 +73,22 @@ class Call:
         fence, _, token = text.partition(":")
         if not fence.isascii() or not fence.isdigit() or not token:
             # Not ignored: whoever names a lease wants to act under that one or not at all.
-            raise usage_error("AUTOPILOT_LEASE is not <fence>:<token>, as `autopilot lease acquire` prints it")
+            message = "AUTOPILOT_LEASE is not <fence>:<token>, as `autopilot lease acquire` prints it"
+            raise usage_error(message, remedy="set it to what was printed, or unset it to use the session's")
         return Claim(self.caller.session, int(fence), token)
 
 
-def usage_error(message: str, program: str = PROGRAM) -> ContractError:
+def usage_error(message: str, program: str = PROGRAM, *, remedy: str = "") -> ContractError:
     """The error of a command line that is not understood."""
-    return ContractError("bad_usage", where=program, detail=message, remedy=f"see `{program} --help`")
+    return ContractError("bad_usage", where=program, detail=message, remedy=remedy or f"see `{program} --help`")
+
+
+def count(text: str) -> int:
+    """A number from 1 up, as an option's value."""
+    number = int(text) if text.isascii() and text.isdigit() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 up")
+    return number
 
 
 def command(name: str, about: str, *, mutating: bool = False, task: bool = False) -> Parser:
@@ -98,26 +113,51 @@ def read_call(args: argparse.Namespace, environ: Mapping[str, str] | None = None
     kind = getattr(args, "actor_kind", "") or environ.get("AUTOPILOT_ACTOR_KIND", "")
     if kind and kind not in KINDS:
         # The engine's own kind is not to be claimed from outside.
-        raise usage_error(f"AUTOPILOT_ACTOR_KIND is {kind!r}, not one of {', '.join(KINDS)}")
+        message = f"AUTOPILOT_ACTOR_KIND is {kind!r}, not one of {', '.join(KINDS)}"
+        raise usage_error(message, remedy="set it to one of them, or unset it")
+    directory = Path(getattr(args, "directory", "") or ".")
+    if not directory.is_dir():
+        raise usage_error(f"-C {directory}: no such folder", remedy="name the repository's folder")
     return Call(
         caller=Caller(
             getattr(args, "actor", "") or environ.get("AUTOPILOT_ACTOR", "") or _default_actor(),
             cast("ActorKind", kind or ("human" if console.at_terminal() else "agent")),
             getattr(args, "session", "") or environ.get("AUTOPILOT_SESSION", ""),
         ),
-        directory=Path(getattr(args, "directory", "") or "."),
+        directory=directory,
         as_json=getattr(args, "json", False),
         dry_run=getattr(args, "dry_run", False),
         environ=environ,
     )
 
 
-def task_named(args: argparse.Namespace, environ: Mapping[str, str] | None = None) -> str:
-    """The task of the command line, else `AUTOPILOT_TASK`; ContractError `bad_usage` where neither names one."""
+def task_named(args: argparse.Namespace, environ: Mapping[str, str] | None = None, *, then: str = "") -> str:
+    """The task of the command line, else `AUTOPILOT_TASK`; ContractError `bad_usage` where neither names one.
+
+    `then` is the word that stands behind TASK: where one word is given, it is taken for that one.
+    """
     task = args.task or (os.environ if environ is None else environ).get("AUTOPILOT_TASK", "")
     if not task:
-        raise usage_error("TASK is missing: name it, or set AUTOPILOT_TASK")
+        missing = f"TASK or {then}" if then else "TASK"
+        remedy = f"name {'both' if then else 'it'}, or set AUTOPILOT_TASK; `autopilot task list` shows the tasks"
+        raise usage_error(f"{missing} is missing", remedy=remedy)
     return str(task)
+
+
+def require_terminal(act: str) -> None:
+    """Refuse `act`, a person's, where nobody can be asked: RefusedError `not_a_terminal` unless stdin is a terminal."""
+    if not console.at_terminal():
+        raise RefusedError(Verdict((Reason("not_a_terminal", where=act, detail="stdin is not a terminal"),)))
+
+
+def require_person(call: Call, act: str) -> None:
+    """Refuse `act` to a caller that claims to be a person without a terminal; RefusedError `not_a_terminal`.
+
+    One exported variable must not make an agent a person. Who says that it is an agent goes on to the desk, which
+    refuses it with `human_only` and puts the attempt on record.
+    """
+    if call.caller.kind == "human":
+        require_terminal(act)
 
 
 def _equipped(parser: Parser, *, mutating: bool, task: bool) -> Parser:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from autopilot.cli.remedies import spelt_out
 from autopilot.kernel.reasons import Reason
 from autopilot.leases.terms import Lease
 from autopilot.ledger.entry import LedgerEntry
@@ -20,9 +21,9 @@ def task_dict(workspace: Workspace, task: TaskState) -> dict[str, Any]:
 
 def outline(task: TaskState) -> dict[str, Any]:
     """A task without its lease, which time changes."""
-    held = Reason("task_held", where=task.id, detail=task.held).as_dict() if task.held else None
+    held = spelt_out(Reason("task_held", where=task.id, detail=task.held).as_dict(), task.id) if task.held else None
     waiting = [
-        Reason("approval_needed", where=request.move, detail=request.why, subject=subject).as_dict()
+        spelt_out(Reason("approval_needed", where=request.move, detail=request.why, subject=subject).as_dict(), task.id)
         for subject, request in task.requests.items()
         if subject not in task.grants
     ]

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 FORMAT = 1
 PLACE = "cache/status.json"
 ENDED_SHOWN = 10
-_MODE = "trust mode 0, advisory: tampering is detected against a checkpoint kept elsewhere, not prevented"
+_MODE = (
+    "trust mode 0, advisory: edits are found by the chain, a ledger rewritten whole only against a checkpoint kept "
+    "elsewhere"
+)
 
 
 def run(name: str, words: list[str]) -> int:

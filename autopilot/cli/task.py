@@ -84,8 +84,11 @@ def _show(args: Namespace, call: Call) -> int:
 def _close(args: Namespace, call: Call) -> int:
     if not args.abandon:
         if args.reason:
-            raise ContractError("bad_usage", where="--reason", detail="only --abandon takes a reason")
+            raise options.usage_error("only --abandon takes a --reason", "autopilot task close")
         return close_task(args, call)
+    if not args.reason.strip():
+        raise ContractError("reason_missing", where="--reason", detail="why is it abandoned?")
+    options.require_person(call, "task close --abandon")
     with opened.writing(call) as workspace:
         task = options.task_named(args)
         entry = workspace.tasks.abandon(task, reason=args.reason, caller=call.caller)
@@ -98,6 +101,7 @@ def _close(args: Namespace, call: Call) -> int:
 def _resume(args: Namespace, call: Call) -> int:
     if not args.reason.strip():
         raise ContractError("reason_missing", where="--reason", detail="why may it go on?")
+    options.require_person(call, "task resume")
     with opened.writing(call) as workspace:
         task = options.task_named(args)
         entry = workspace.tasks.resume(task, reason=args.reason, caller=call.caller)

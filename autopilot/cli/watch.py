@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from argparse import ArgumentTypeError
 from typing import Any
 
 from autopilot.cli import console, opened, options
@@ -31,7 +32,7 @@ def run(name: str, words: list[str]) -> int:
         found = _look(call)
         for escalation in found if not call.as_json else ():
             console.show(f"{escalation['task']}: {escalation['cause']} {escalation['kind']}".rstrip())
-            console.next_step(f"autopilot task resume {escalation['task']} --reason TEXT")
+            console.next_step(f"a person runs `autopilot task resume {escalation['task']} --reason TEXT` at a terminal")
         if once:
             break
         time.sleep(args.interval)
@@ -51,7 +52,7 @@ def _look(call: Call) -> list[dict[str, Any]]:
 
 
 def _seconds(text: str) -> int:
-    seconds = int(text)
-    if not 1 <= seconds <= 86_400:
-        raise ValueError(text)
+    seconds = options.count(text)
+    if seconds > 86_400:
+        raise ArgumentTypeError(f"{seconds} seconds are more than a day")
     return seconds

@@ -52,6 +52,8 @@ class RuleContext:
     """The tests of the base; None where the profile takes none."""
     changed_paths: frozenset[str] | None = None
     """Paths the sealed modified_files.json names; None where there is none yet."""
+    changed_tests: tuple[str, ...] = ()
+    """Test files that the task added or changed, and that hold tests."""
     commit: str | None = None
     """The commit PR is left with; None before there is one."""
     evidence_excerpt: str | None = None

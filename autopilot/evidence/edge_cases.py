@@ -16,13 +16,14 @@ from typing import Literal
 
 from autopilot.evidence.findings import Finding, contract_error
 from autopilot.evidence.markdown import Document, Item, parse_document
+from autopilot.evidence.numbered import Numbering, read_numbered
 
 NAME = "edge_cases.md"
 CASES = "Cases"
 MAX_CASES = 200
 
-_ENTRY = re.compile(r"(EC-[1-9]\d{0,3}): *(.*)")
-_LOOSE_ENTRY = re.compile(r"(?i)EC-?\d")
+_NUMBERING = Numbering(section=CASES, prefix="EC", one="a case", several="cases", most=MAX_CASES)
+
 _ANSWER = re.compile(r"[ \t]+(?:[-*] +)?(mitigation|accepted):[ \t]*(.*)")
 
 
@@ -55,32 +56,8 @@ def parse_edge_cases(text: str) -> tuple[EdgeCase, ...]:
 
 def scan_edge_cases(document: Document) -> EdgeCaseScan:
     """The cases of `document`, with a finding for each fault."""
-    section = document.section(CASES)
-    if section is None:
-        return EdgeCaseScan((), (Finding("section_missing", f"there is no section '## {CASES}'", item=CASES),))
-    cases: list[EdgeCase] = []
-    faults: list[Finding] = []
-    seen: dict[str, int] = {}
-    for item in section.items:
-        match = _ENTRY.fullmatch(item.head)
-        if not match:
-            if _LOOSE_ENTRY.match(item.head):
-                detail = f"{item.head[:40]!r} looks like a case; it must begin `- EC-1: `"
-                faults.append(Finding("artifact_invalid", detail, item.line))
-            continue
-        first = seen.setdefault(match.group(1), item.line)
-        if first != item.line:
-            detail = f"the id {match.group(1)} stands at line {first} too"
-            faults.append(Finding("artifact_invalid", detail, item.line, match.group(1)))
-            continue
-        case, fault = _case(match.group(1), match.group(2), item)
-        cases.append(case)
-        faults.extend(fault)
-    if not cases and not faults:
-        faults.append(Finding("section_empty", "no line begins `- EC-1: `", section.line, CASES))
-    if len(cases) > MAX_CASES:
-        faults.append(Finding("artifact_too_large", f"{len(cases)} cases, at most {MAX_CASES}", section.line))
-    return EdgeCaseScan(tuple(cases[:MAX_CASES]), tuple(faults))
+    cases, faults = read_numbered(document, _NUMBERING, _case)
+    return EdgeCaseScan(tuple(cases), tuple(faults))
 
 
 def _case(name: str, head: str, item: Item) -> tuple[EdgeCase, list[Finding]]:

@@ -15,11 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from autopilot.evidence.paths import matches
 from autopilot.evidence.strict_json import read_json
 from autopilot.evidence.validation import first_error
+from autopilot.kernel.errors import ContractError
 from autopilot.kernel.reasons import Reason
 
 NAME = "file_map.json"
 MAX_BYTES = 512 * 1024
 MAX_ENTRIES = 2_000
+# Each is a command to run, and is held against every changed file.
+MAX_GENERATED = 64
 MAX_SHOWN = 20
 
 PlannedChange = Literal["added", "modified", "deleted", "generated"]
@@ -86,6 +89,9 @@ def parse_file_map(data: bytes) -> FileMap:
         models = FILE_MAP.validate_python(value)
     except ValidationError as error:
         raise first_error(NAME, error) from None
+    generated = sum(model.change == "generated" for model in models)
+    if generated > MAX_GENERATED:
+        raise ContractError("artifact_invalid", where=NAME, detail=f"{generated} patterns, at most {MAX_GENERATED}")
     return FileMap(tuple(FileMapEntry(m.path, m.change, m.why, tuple(m.by or ())) for m in models))
 
 

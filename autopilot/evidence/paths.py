@@ -12,6 +12,8 @@ MAX_COMPONENTS = 64
 MIN_LITERAL_CHARACTERS = 3
 
 WILDCARDS = frozenset("*?")
+# Letters by their category, blank on every screen: two paths would look like one.
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 
 
 def path_fault(path: str, *, state_dir: str = "state") -> str:
@@ -21,7 +23,7 @@ def path_fault(path: str, *, state_dir: str = "state") -> str:
     shown = repr(path[:80])
     if len(path) > MAX_PATH_CHARACTERS or path.count("/") >= MAX_COMPONENTS:
         return f"{shown} is longer than {MAX_PATH_CHARACTERS} characters or {MAX_COMPONENTS} components"
-    if not path.isprintable() or "\\" in path:
+    if not path.isprintable() or "\\" in path or _BLANK & set(path):
         return f"{shown} has a backslash or a character that cannot be seen"
     if path.startswith("/") or (len(path) > 1 and path[1] == ":"):
         return f"{shown} is absolute"

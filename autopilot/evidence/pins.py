@@ -4,7 +4,9 @@ Pinned are the tests, conftest files, runner configuration and CI definitions th
 files that a configured command runs by name. New test files are free, unless they are more than tests: see
 `autopilot.evidence.plugins`. A *new* conftest, runner configuration, start-up file (`sitecustomize.py`, `*.pth`) or
 CI file counts as pinned too, and so does a new module that takes the name of a runner or of the standard library: one
-such file can turn every failure into a pass that no report shows. The configuration of this engine is pinned always.
+such file can turn every failure into a pass that no report shows. So is new code of the product that reaches for the
+runner (`autopilot.evidence.plugins`), and where something is installed for the tests, what decides which. The
+configuration of this engine is pinned always.
 
 Of `pyproject.toml` and `setup.cfg` only the parts that steer runners are pinned, so that a version number can change:
 see `autopilot.evidence.steering`.
@@ -19,19 +21,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from autopilot.evidence.paths import matches
-from autopilot.evidence.plugins import plugin_fault
-from autopilot.evidence.steering import STEERING_PARTS
+from autopilot.evidence.plugins import plugin_fault, reach_fault
+from autopilot.evidence.steering import INSTALLED_PARTS, STEERING_PARTS
 from autopilot.kernel.configuration import Command
+from autopilot.kernel.test_files import TEST_PATTERNS
 
-TEST_FILES = (
-    "**/test_*.py",
-    "**/*_test.py",
-    "tests/**",
-    "test/**",
-    "**/tests/**",
-    "**/__snapshots__/**",
-    "**/*.snap",
-)
 STEERING_FILES = (
     "**/conftest.py",
     "**/pytest.ini",
@@ -40,12 +34,20 @@ STEERING_FILES = (
     "**/.pytest.toml",
     "**/tox.ini",
     "**/.coveragerc",
+    "**/.coveragerc.toml",
+    "**/coverage.toml",
     "**/noxfile.py",
     "**/ruff.toml",
     "**/.ruff.toml",
+    # What these name is not looked at by ruff and by others that search as ripgrep does.
+    "**/.ignore",
+    "**/.rgignore",
+    "**/.ruffignore",
     "**/.flake8",
     "**/.pylintrc",
+    "**/.pylintrc.toml",
     "**/pylintrc",
+    "**/pylintrc.toml",
     "**/sitecustomize.py",
     "**/usercustomize.py",
     "**/*.pth",
@@ -63,6 +65,18 @@ STEERING_FILES = (
     "autopilot.toml",
 )
 
+# What `commands.setup` installs is loaded by the test process, with any plugin in it.
+INSTALLED_FILES = (
+    "**/setup.py",
+    "**/requirements*.txt",
+    "**/requirements*.in",
+    "**/*requirements.txt",
+    "**/requirements/**",
+    "**/constraints*.txt",
+    *(f"**/{name}" for name in ("poetry.lock", "uv.lock", "pdm.lock", "pylock*.toml", "Pipfile", "Pipfile.lock")),
+    *("**/package-lock.json", "**/*.whl", "**/*.tar.gz", "**/*.zip", "**/*.egg"),
+)
+
 # Where a command names a file that decides what it does.
 _INTERPRETERS = ("python", "bash", "dash", "sh", "node", "perl", "ruby")
 _CONFIG_OPTIONS = frozenset({"-c", "--config", "--config-file", "--rcfile", "--cov-config", "--settings"})
@@ -70,6 +84,8 @@ _CONFIG_OPTIONS = frozenset({"-c", "--config", "--config-file", "--rcfile", "--c
 _READ_BY = {"make": ("Makefile", "makefile", "GNUmakefile")}
 # The product itself may be what these run: its files are the task.
 _RUN_THE_PRODUCT = frozenset({"setup", "build", "smoke"})
+
+_INSTALLERS = frozenset({"pip", "uv", "poetry", "pdm", "hatch", "pipenv", "build", "setup.py", "flit", "npm"})
 
 # Imported before the first test runs, whatever the command is.
 _STARTUP = frozenset({"sitecustomize", "usercustomize"})
@@ -94,11 +110,15 @@ class PinnedChange:
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """What the configured commands run: their import roots ("" is the repository's), modules, and files by name."""
+    """What the configured commands run: their import roots ("" is the repository's), modules, and files by name.
+
+    `installs`: whether one of them installs what the tree names.
+    """
 
     roots: frozenset[str] = frozenset({""})
     modules: frozenset[str] = _STARTUP | _VERIFIERS | sys.stdlib_module_names
     files: frozenset[str] = frozenset()
+    installs: bool = False
 
     @classmethod
     def of(cls, commands: Mapping[str, Command]) -> Runs:
@@ -107,12 +127,14 @@ class Runs:
         for name, command in commands.items():
             for entry in command.env.get("PYTHONPATH", "").split(":"):
                 roots |= _inside(entry)
+            modules |= _plugins_of(command.env)
             if name in _RUN_THE_PRODUCT:
                 continue
             for vector in command.vectors:
                 modules |= _modules_of(vector)
                 files |= _files_of(vector)
-        return cls(frozenset(roots), frozenset(modules), frozenset(files - {""}))
+        installs = "setup" in commands or ("build" in commands and _installs(commands["build"]))
+        return cls(frozenset(roots), frozenset(modules), frozenset(files - {""}), installs)
 
 
 def pinned_changes(
@@ -130,26 +152,43 @@ def pinned_changes(
     return tuple(found)
 
 
+def pinned_by_name(path: str, *, runs: Runs = Runs(), extra: tuple[str, ...] = ()) -> bool:
+    """Whether some change of the file would be pinned whatever is in it: a test, or what steers a runner."""
+    name = path.rpartition("/")[2]
+    installed = runs.installs and _any(INSTALLED_FILES, path)
+    return (
+        installed
+        or path in runs.files
+        or name in STEERING_PARTS
+        or _any((*STEERING_FILES, *TEST_PATTERNS, *extra), path)
+    )
+
+
 def _why_pinned(path: str, kind: str, read: Contents, runs: Runs, extra: tuple[str, ...]) -> str:
     if _any(STEERING_FILES, path):
         return "steers a runner or CI" if kind != "added" else "a new file that steers a runner or CI"
     if _any(extra, path):
         return "pinned by [pins]"
+    if runs.installs and _any(INSTALLED_FILES, path):
+        return "decides what is installed for the tests"
     if path in runs.files:
         return "a configured command runs it"
     name = path.rpartition("/")[2]
     if name in STEERING_PARTS:
-        steering = STEERING_PARTS[name]
         before, after = read(path)
-        if steering(before) != steering(after):
+        if STEERING_PARTS[name](before) != STEERING_PARTS[name](after):
             return f"the parts of {name} that steer a runner changed"
-    if kind != "added":
-        return "a test of the base" if _any(TEST_FILES, path) else ""
-    return _why_new_pinned(path, read, runs)
+        if runs.installs and INSTALLED_PARTS[name](before) != INSTALLED_PARTS[name](after):
+            return f"the parts of {name} that decide what is installed for the tests changed"
+    is_test = _any(TEST_PATTERNS, path)
+    if kind != "added" and is_test:
+        return "a test of the base"
+    why = _why_new_pinned(path, read, runs) if kind == "added" else ""
+    return why or ("" if is_test else reach_fault(path, *read(path)))
 
 
 def _why_new_pinned(path: str, read: Contents, runs: Runs) -> str:
-    is_test = _any(TEST_FILES, path)
+    is_test = _any(TEST_PATTERNS, path)
     # pytest puts the folders of test files on the import path as well.
     roots = runs.roots | set(_folders_of(path)) if is_test else runs.roots
     for root in sorted(roots):
@@ -167,6 +206,18 @@ def _modules_of(vector: tuple[str, ...]) -> set[str]:
     """The top-level modules that a command runs (`-m`) or loads as plugins (`-p`) by name."""
     named = (after for word, after in pairwise(vector) if word in ("-m", "-p"))
     return {name.removeprefix("no:").partition(".")[0] for name in named}
+
+
+def _plugins_of(env: Mapping[str, str]) -> set[str]:
+    """The top-level modules that pytest is told to load by a command's environment."""
+    words = tuple(env.get("PYTEST_ADDOPTS", "").split())
+    glued = (word[2:] for word in words if word.startswith("-p") and len(word) > len("-p"))
+    named = (*env.get("PYTEST_PLUGINS", "").split(","), *glued)
+    return {name.strip().partition(".")[0] for name in named if name.strip()} | _modules_of(words)
+
+
+def _installs(build: Command) -> bool:
+    return any(word in _INSTALLERS for vector in build.vectors for word in vector)
 
 
 def _files_of(vector: tuple[str, ...]) -> set[str]:

@@ -13,15 +13,24 @@ from dataclasses import dataclass
 
 from autopilot.evidence.findings import Finding, contract_error
 from autopilot.evidence.markdown import Document, Item, parse_document
+from autopilot.evidence.numbered import Numbering, read_numbered
 
 NAME = "plan.md"
 ITEMS = "Work items"
 MAX_ITEMS = 200
 
-_ENTRY = re.compile(r"(W-[1-9]\d{0,3}): *(.*)")
-_LOOSE_ENTRY = re.compile(r"(?i)W-?\d")
+_NUMBERING = Numbering(
+    section=ITEMS,
+    prefix="W",
+    one="a work item",
+    several="work items",
+    most=MAX_ITEMS,
+    malformed="work_item_missing",
+    none="work_item_missing",
+)
+
 _GROUP = re.compile(r"\(([^()]{1,2000})\)\Z")
-_ID = re.compile(r"AC-[1-9]\d{0,3}")
+_ID = re.compile(r"AC-[1-9][0-9]{0,3}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,32 +73,8 @@ def parse_plan(text: str) -> Plan:
 
 def scan_plan(document: Document) -> PlanScan:
     """The work items of `document`, with a finding for each fault."""
-    section = document.section(ITEMS)
-    if section is None:
-        return PlanScan(Plan(()), (Finding("section_missing", f"there is no section '## {ITEMS}'", item=ITEMS),))
-    items: list[WorkItem] = []
-    faults: list[Finding] = []
-    seen: dict[str, int] = {}
-    for item in section.items:
-        match = _ENTRY.fullmatch(item.head)
-        if not match:
-            if _LOOSE_ENTRY.match(item.head):
-                detail = f"{item.head[:40]!r} looks like a work item; it must begin `- W-1: `"
-                faults.append(Finding("work_item_missing", detail, item.line))
-            continue
-        first = seen.setdefault(match.group(1), item.line)
-        if first != item.line:
-            detail = f"the id {match.group(1)} stands at line {first} too"
-            faults.append(Finding("artifact_invalid", detail, item.line, match.group(1)))
-            continue
-        work, fault = _work_item(match.group(1), match.group(2), item)
-        items.append(work)
-        faults.extend(fault)
-    if not items and not faults:
-        faults.append(Finding("work_item_missing", "no line begins `- W-1: `", section.line, ITEMS))
-    if len(items) > MAX_ITEMS:
-        faults.append(Finding("artifact_too_large", f"{len(items)} work items, at most {MAX_ITEMS}", section.line))
-    return PlanScan(Plan(tuple(items[:MAX_ITEMS])), tuple(faults))
+    items, faults = read_numbered(document, _NUMBERING, _work_item)
+    return PlanScan(Plan(tuple(items)), tuple(faults))
 
 
 def _work_item(name: str, head: str, item: Item) -> tuple[WorkItem, list[Finding]]:

@@ -27,6 +27,7 @@ from typing import Literal
 from autopilot.evidence.argv import constant_outcome, parse_argv
 from autopilot.evidence.findings import Finding, contract_error
 from autopilot.evidence.markdown import Document, Fence, Item, parse_document
+from autopilot.evidence.numbered import Numbering, read_numbered
 from autopilot.evidence.paths import path_fault
 from autopilot.kernel.errors import ContractError
 
@@ -40,10 +41,19 @@ DEFAULT_TIMEOUT_SECONDS = 60
 
 ProofKind = Literal["accept", "test", "human"]
 
-_ENTRY = re.compile(r"(AC-[1-9]\d{0,3}): *(.*)")
-_LOOSE_ENTRY = re.compile(r"(?i)AC[-_ ]?\d")
+_NUMBERING = Numbering(
+    section=CRITERIA,
+    prefix="AC",
+    one="a criterion",
+    several="criteria",
+    most=MAX_CRITERIA,
+    malformed="criterion_missing",
+    repeated="criterion_duplicate",
+    none="criterion_missing",
+)
+
 _PROOF = re.compile(r"[ \t]+(?:[-*] +)?proof:[ \t]*(.*)")
-_ID = re.compile(r"AC-[1-9]\d{0,3}")
+_ID = re.compile(r"AC-[1-9][0-9]{0,3}")
 _NUMBER = re.compile(r"\d")
 
 
@@ -109,40 +119,12 @@ def parse_spec(text: str) -> Spec:
 
 def scan_spec(document: Document) -> SpecScan:
     """Criteria, blocks and KPIs of `document`, with a finding for each fault."""
-    criteria, faults = _read_criteria(document)
+    criteria, faults = read_numbered(document, _NUMBERING, _criterion)
     accepts, block_faults = _read_accepts(document, frozenset(criterion.id for criterion in criteria))
     kpis, kpi_faults = _read_kpis(document)
     proofs = _unproved(criteria, accepts)
     spec = Spec(tuple(criteria), tuple(accepts), tuple(kpis))
     return SpecScan(spec, (*faults, *block_faults, *proofs, *kpi_faults))
-
-
-def _read_criteria(document: Document) -> tuple[list[Criterion], list[Finding]]:
-    section = document.section(CRITERIA)
-    if section is None:
-        return [], [Finding("section_missing", f"there is no section '## {CRITERIA}'", item=CRITERIA)]
-    criteria: list[Criterion] = []
-    faults: list[Finding] = []
-    seen: dict[str, int] = {}
-    for item in section.items:
-        match = _ENTRY.fullmatch(item.head)
-        if not match:
-            if _LOOSE_ENTRY.match(item.head):
-                detail = f"{item.head[:40]!r} looks like a criterion; it must begin `- AC-1: `"
-                faults.append(Finding("criterion_missing", detail, item.line))
-            continue
-        criterion, found = _criterion(match.group(1), match.group(2), item)
-        faults.extend(found)
-        first = seen.setdefault(criterion.id, item.line)
-        if first != item.line:
-            faults.append(Finding("criterion_duplicate", f"it stands at line {first} too", item.line, criterion.id))
-            continue
-        criteria.append(criterion)
-    if not criteria and not faults:
-        faults.append(Finding("criterion_missing", "no line begins `- AC-1: `", section.line, CRITERIA))
-    if len(criteria) > MAX_CRITERIA:
-        faults.append(Finding("artifact_too_large", f"{len(criteria)} criteria, at most {MAX_CRITERIA}", section.line))
-    return criteria[:MAX_CRITERIA], faults
 
 
 def _criterion(name: str, head: str, item: Item) -> tuple[Criterion, list[Finding]]:

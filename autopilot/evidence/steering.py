@@ -59,6 +59,39 @@ def setup_cfg_steering(data: bytes | None) -> bytes:
     return repr(found).encode()
 
 
+def pyproject_installed(data: bytes | None) -> bytes:
+    """The parts of a pyproject.toml that decide what an installer brings along."""
+    try:
+        document = tomllib.loads((data or b"").decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError):
+        return data or b""
+    tools, project = _table(document, "tool"), _table(document, "project")
+    parts = (
+        *(project.get(name) for name in ("dependencies", "optional-dependencies")),
+        document.get("dependency-groups"),
+        _table(document, "build-system").get("requires"),
+        *(_table(_table(tools, "poetry"), name) for name in ("dependencies", "dev-dependencies", "group")),
+        *(tools.get(name) for name in ("uv", "pdm", "setuptools", "flit")),
+    )
+    return repr(parts).encode()
+
+
+def setup_cfg_installed(data: bytes | None) -> bytes:
+    """The parts of a setup.cfg that decide what an installer brings along."""
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read_string("\n".join((data or b"").decode().splitlines()))
+    except (configparser.Error, UnicodeDecodeError):
+        return data or b""
+    return repr(
+        [sorted(parser.items(name)) for name in sorted(parser.sections()) if name.startswith("options")]
+    ).encode()
+
+
+INSTALLED_PARTS: Mapping[str, Callable[[bytes | None], bytes]] = MappingProxyType(
+    {"pyproject.toml": pyproject_installed, "setup.cfg": setup_cfg_installed}
+)
+
 STEERING_PARTS: Mapping[str, Callable[[bytes | None], bytes]] = MappingProxyType(
     {"pyproject.toml": pyproject_steering, "setup.cfg": setup_cfg_steering}
 )

@@ -121,7 +121,7 @@ def paths_named(snapshot: dict[str, object], tool: str, server: str, tool_input:
         need = _need(snapshot, tool, server, tool_input)
     except Exception:  # noqa: BLE001 - the decision meets the same fault, and refuses
         return ()
-    return (*need.writes, *need.touches, *need.runs)
+    return (*need.writes, *need.touches, *need.runs, *need.stays)
 
 
 def _decide(snapshot: dict[str, object], tool: str, server: str, tool_input: dict[str, object]) -> tuple[str, str]:
@@ -134,8 +134,10 @@ def _decide(snapshot: dict[str, object], tool: str, server: str, tool_input: dic
         raise _Refused("deny.unclear", "tool_not_understood", need.detail)
     if need.kind == GUARDED:
         raise _Refused("deny.protected", "tool_path_protected", need.detail)
+    if snapshot.get("actor_kind") != "human" and _names_keys(need, tool, tool_input, snapshot):
+        raise _Refused("deny.protected", "tool_path_protected", "the folder of the signing keys")
     wanted = need.capabilities
-    if need.writes or need.touches or need.runs:
+    if need.writes or need.touches or need.runs or need.stays:
         wanted = _with_places(need, snapshot)
     if NETWORK in wanted:
         _check_host(need.url, _texts(snapshot, "network_hosts"))
@@ -143,6 +145,25 @@ def _decide(snapshot: dict[str, object], tool: str, server: str, tool_input: dic
     for capability in wanted:
         rule = _allowed(capability, snapshot, need)
     return rule, wanted[-1]
+
+
+def _names_keys(need: Need, tool: str, tool_input: dict[str, object], snapshot: dict[str, object]) -> bool:
+    """Whether a call that reads or runs something names the engine's folder of keys. Texts to be written may."""
+    known, state = TOOLS.get(tool), snapshot.get("state_dir")
+    reads = READ in need.capabilities or SEARCH in need.capabilities or (known is not None and known.shape == SHELL)
+    if type(state) is not str or not reads:
+        return False
+    folder = state.rpartition("/")[2].casefold() + "/keys"
+    return any(_names_folder(value, folder) for value in tool_input.values())
+
+
+def _names_folder(value: object, folder: str) -> bool:
+    if isinstance(value, str):
+        text = value.casefold()
+        while "//" in text or "/./" in text:
+            text = text.replace("//", "/").replace("/./", "/")
+        return folder in text
+    return isinstance(value, (list, tuple)) and any(_names_folder(item, folder) for item in value)
 
 
 def _need(snapshot: dict[str, object], tool: str, server: str, tool_input: dict[str, object]) -> Need:
@@ -221,6 +242,9 @@ def _shell(tool_input: dict[str, object], keys: tuple[str, ...], snapshot: dict[
         need.writes = tuple(_from_folder(folder, path) for path in need.writes)
         need.touches = tuple(_from_folder(folder, path) for path in need.touches)
         need.runs = tuple(_from_folder(folder, path) for path in need.runs)
+        stays = tuple(_from_folder(folder, path) for path in need.stays)
+        # An engine command finds its repository from where it starts.
+        need.stays = stays or ((folder,) if PROCESS in need.capabilities else ())
     return need
 
 
@@ -316,11 +340,20 @@ def _with_places(need: Need, snapshot: dict[str, object]) -> tuple[str, ...]:
             if type(where) is not str or place(where.rstrip("/") or "/", places) not in (INSIDE, ABOVE):
                 # What lies in the evidence folder or outside is nobody's test, and would run in every test phase.
                 raise _Refused("deny.unclear", "tool_not_understood", "tests outside the repository: " + path[:200])
+    _check_folders(need.stays, base, known, places)
     for path in need.writes:
         capability = _written(path, base, known.get(path), places)
         if capability not in wanted:
             wanted.append(capability)
     return tuple(wanted)
+
+
+def _check_folders(folders: tuple[str, ...], base: str, known: dict[object, object], places: Places) -> None:
+    """Refuses a folder to act in that is not in the repository, as given and with its links followed."""
+    for path in folders:
+        for where in (absolute(path, base), known.get(path)):
+            if type(where) is not str or not (where + "/").startswith(places.root):
+                raise _Refused("deny.outside", "path_outside", "autopilot in another folder: " + path[:200])
 
 
 def _written(path: str, base: str, real: object, places: Places) -> str:

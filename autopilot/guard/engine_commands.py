@@ -2,13 +2,14 @@
 
 Whatever this table does not name is refused to agents: a command added to the engine is closed until someone opens
 it here. The words that make a command a person's (`--abandon`, another `--actor-kind`, a setting in the environment)
-are found in abbreviated form too.
+are found in abbreviated form too. Options of what acts on a task are allowed by name, and the folder that a line names
+(`-C`, `--directory`) must lie in this repository: in another one its tasks would be acted on, and nobody asked here.
 
 Rules kept: builtins only (see the package).
 """
 
 from autopilot.guard.tools import PROCESS, READ
-from autopilot.guard.verdicts import Need, needs, never
+from autopilot.guard.verdicts import OK, Need, names, needs, never
 
 # verb, sub-command -> needs a task?
 _PROCESS: dict[tuple[str, str], bool] = {
@@ -38,6 +39,7 @@ _READING = frozenset(
         ("lease", "show"),
         ("ledger", "log"),
         ("ledger", "verify"),
+        ("ledger", "prove"),
         ("guard", "check"),
         ("guard", "explain"),
         ("flags", "list"),
@@ -45,7 +47,15 @@ _READING = frozenset(
 )
 _GROUPS = frozenset({"task", "evidence", "attest", "lease", "ledger", "guard", "flags"})
 _GLOBAL_SWITCHES = frozenset({"--json", "--dry-run"})
-_GLOBAL_OPTIONS = frozenset({"--actor", "--session", "--task", "--actor-kind"})
+# Exactly those that `cli.main` skips with their value when it looks for the command.
+_GLOBAL_OPTIONS = frozenset({"--actor", "--session", "--actor-kind", "-C", "--directory"})
+_FOLDER_OPTIONS = ("-C", "--directory")
+# Options of the commands in _PROCESS. One that is added to the engine is closed until it stands here.
+_PROCESS_OPTIONS = (
+    _GLOBAL_SWITCHES
+    | _GLOBAL_OPTIONS
+    | names("--help -h --title --profile --to --reason --write --as --phase --prompt --out")
+)
 
 # Set before a command. The rest of AUTOPILOT_* is configuration: where the state lies, thresholds, flags.
 _ALLOWED_VARIABLES = frozenset(
@@ -87,7 +97,16 @@ def judge(words: tuple[str, ...]) -> Need:
     """What `autopilot WORDS…` needs (without the program's own name)."""
     if _claims_another_kind(words):
         return never("calling itself something else than an agent")
-    rest = _after_global_options(words)
+    folders = _values(words, _FOLDER_OPTIONS)
+    if folders is None:
+        return never("a folder that cannot be read; write `--directory DIR`")
+    need = _judge_command(_after_global_options(words), words)
+    need.stays = folders if need.kind == OK else ()
+    return need
+
+
+def _judge_command(rest: tuple[str, ...], words: tuple[str, ...]) -> Need:
+    """What the command needs that begins `rest`, wherever it runs."""
     if not rest or rest[0] in ("--help", "-h", "--version"):
         return needs(READ)
     verb = rest[0]
@@ -99,9 +118,35 @@ def judge(words: tuple[str, ...]) -> Need:
         return never("autopilot " + (f"{verb} {sub}" if sub else verb))
     if (verb, sub) == ("task", "close") and any(_abbreviates(word, "--abandon", 3) for word in rest):
         return never("autopilot task close --abandon")
-    need = needs(PROCESS)
+    unknown = _unknown_option(words)
+    targets = _values(words, ("--out",))
+    if unknown or targets is None:
+        return never(f"autopilot {verb} with {unknown or '--out without a folder'}, which is not opened to agents")
+    need = Need(OK, (PROCESS,), writes=targets)
     need.free = not with_task
     return need
+
+
+def _values(words: tuple[str, ...], options: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The values given to `options`, all of them; None where one stands in a form that is not read here (`-CDIR`)."""
+    found: list[str] = []
+    for index, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if word in options and index + 1 < len(words):
+            found.append(words[index + 1])
+        elif name in options and equals and name[:2] == "--":
+            found.append(value)
+        elif any(word.startswith(option) for option in options):
+            return None
+    return tuple(found)
+
+
+def _unknown_option(words: tuple[str, ...]) -> str:
+    """The first option that no command of an agent has; empty if there is none. Text with blanks is no option."""
+    for word in words:
+        if word[:1] == "-" and word != "-" and " " not in word and word.partition("=")[0] not in _PROCESS_OPTIONS:
+            return word[:60]
+    return ""
 
 
 def _after_global_options(words: tuple[str, ...]) -> tuple[str, ...]:
@@ -136,11 +181,11 @@ def _abbreviates(word: str, option: str, least: int) -> bool:
 
 def mentions_persons_command(words: tuple[str, ...]) -> bool:
     """True if the words of some other program name the engine and a verb that is a person's."""
-    names = set[str]()
+    named = set[str]()
     for word in words:
         text = word.casefold()
         for char in text:
             if not (char.isalnum() or char in "_-"):
                 text = text.replace(char, " ")
-        names.update(text.split())
-    return "autopilot" in names and not PERSONS_WORDS.isdisjoint(names)
+        named.update(text.split())
+    return "autopilot" in named and not PERSONS_WORDS.isdisjoint(named)

@@ -87,9 +87,14 @@ refused.
 than an agent (`--actor-kind`, `AUTOPILOT_ACTOR_KIND`); engine settings before a command (`AUTOPILOT_STATE_DIR=…`);
 `git clean -x`, `git clean -X` and `git stash --all`, which take `state/` away.
 
+An engine command acts where it starts, and `-C DIR` or `--directory DIR` moves it: for an agent the folder must lie in
+this repository, links followed, and so must the folder that the host's shell tool starts in. Options of the commands
+that act are allowed by name; one that is not known, or `-C` in another form (`-CDIR`), is refused. `evidence export
+--out DIR` writes below `DIR` and needs what writing there needs.
+
 An agent may use `autopilot task open|list|show|close`, `status`, `next`, `verify`, `evidence`, `advance`, `backtrack`,
-`attest check`, `lease acquire|renew|release|show`, `doctor`, `version`, `ledger log|verify`, `guard check|explain`
-and `flags list`.
+`attest check`, `lease acquire|renew|release|show`, `doctor`, `version`, `ledger log|verify|prove`,
+`guard check|explain` and `flags list`.
 
 ## Protected places
 
@@ -103,6 +108,9 @@ Not to be written by any tool, whether they exist yet or not, in any letter case
   `.cursor` as a whole;
 - what the snapshot lists as `protected`;
 - a folder that holds one of these, for what removes or moves (`rm -r .`, `git clean -fd`).
+
+Not to be read either: `state/keys/`, where the signing keys are. A reading tool or a command line that names it is
+refused; what reads the whole of `state/` without naming it is not seen.
 
 Paths outside the repository are refused but in folders the snapshot lists as `scratch`. A path is judged twice, as
 given and as resolved, and the stricter answer counts. The decision touches no file: the caller resolves each path that

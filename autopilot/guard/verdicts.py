@@ -12,11 +12,11 @@ class Need:
     `kind` is OK (all of `capabilities` are needed), NEVER (not for an agent), UNCLEAR (cannot be read: the strictest
     class, refused in every phase) or GUARDED (changes a protected place). `writes` are paths it may create, change or
     remove; `touches` are words that may name such a path, where a folder above a protected place is no offence;
-    `runs` are places it takes code from; `url` is the address it talks to; `free` marks engine commands that need no
-    task.
+    `runs` are places it takes code from; `stays` are folders it acts in, which must lie in the repository; `url` is the
+    address it talks to; `free` marks engine commands that need no task.
     """
 
-    __slots__ = ("capabilities", "detail", "free", "kind", "runs", "touches", "url", "writes")
+    __slots__ = ("capabilities", "detail", "free", "kind", "runs", "stays", "touches", "url", "writes")
 
     def __init__(
         self, kind: str, capabilities: tuple[str, ...] = (), detail: str = "", writes: tuple[str, ...] = ()
@@ -27,6 +27,7 @@ class Need:
         self.writes = writes
         self.touches: tuple[str, ...] = ()
         self.runs: tuple[str, ...] = ()
+        self.stays: tuple[str, ...] = ()
         self.url = ""
         self.free = False
 

@@ -50,6 +50,14 @@ def render(placed: Iterable[PlacedEntry]) -> bytes:
     )
 
 
+def line_of(seq: int, ts: str, sha256: str, stored: bytes) -> bytes:
+    """The file's line for the entry whose object holds the bytes `stored`: as `render`, without parsing them.
+
+    The object's form is strict and so is that of what goes round it.
+    """
+    return b'{"seq":%d,"ts":%b,"sha256":%b,"entry":%b}\n' % (seq, encode(ts), encode(sha256), stored)
+
+
 def parse(data: bytes, *, where: str = "journal") -> tuple[PlacedEntry, ...]:
     """The entries of a file; IntegrityError `journal_malformed` if a line is not as rendered or not in its place."""
     lines = data.split(b"\n")

@@ -16,7 +16,9 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -32,7 +34,12 @@ _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Files(Protocol):
-    """The operations whose effect a crash can lose. All raise OSError as the system does."""
+    """The operations whose effect a crash can lose. All raise OSError as the system does.
+
+    `concurrent` says whether syncs of different files may run in several threads at once.
+    """
+
+    concurrent: bool
 
     def open(self, path: Path, flags: int) -> int:
         """A descriptor; close it with `os.close`."""
@@ -69,6 +76,8 @@ class Files(Protocol):
 
 class DiskFiles:
     """The machine's own file system."""
+
+    concurrent = True
 
     def open(self, path: Path, flags: int) -> int:
         return os.open(path, flags, 0o644)
@@ -119,32 +128,94 @@ def _choose_sync() -> Callable[[int], object]:
 _sync_content = _choose_sync()
 
 
+Task = Callable[[], object]
+
+
+def in_turn(tasks: Sequence[Task]) -> None:
+    """Do one after the other; the first that fails ends it."""
+    for task in tasks:
+        task()
+
+
 def create_durably(files: Files, path: Path, data: bytes) -> None:
     """Make `path` with `data`, for good: two syncs. A file already there must hold the same bytes.
 
     Raises IntegrityError `evidence_edited` if it holds others, StorageError on a failing disk.
     """
-    with _storage_errors(path):
-        if not _is_already(path, data):
-            temporary = _write_aside(files, path, data)
-            try:
-                files.move(temporary, path, replace=False)
-            except FileExistsError:
-                # Someone else made it between our look and our move.
-                files.remove(temporary)
-                _is_already(path, data)
-        try:
-            # Also for a file that is there already: whoever made it may not have come to this sync.
-            files.sync_dir(path.parent)
-        except OSError as error:
-            raise StorageError("sync_failed", where=str(path.parent), detail=str(error)) from error
+    create_all_durably(files, [(path, data)])
 
 
-def _is_already(path: Path, data: bytes) -> bool:
+def create_all_durably(
+    files: Files, wanted: Sequence[tuple[Path, bytes]], do: Callable[[Sequence[Task]], None] = in_turn
+) -> None:
+    """`create_durably` for several files that do not depend on one another; `do` may do their syncs at the same time.
+
+    Each is synced before it gets its name, and its directory after. If one fails, others may be there already.
+    """
+    aside: list[_Aside] = []
     try:
-        found = path.read_bytes()
+        for path, data in wanted:
+            with _storage_errors(path):
+                if not is_already(path, data):
+                    aside.append(_write_aside(files, path, data))
+        do([partial(sync_or_fail, files, one.descriptor, one.path) for one in aside])
+        while aside:
+            _give_name(files, aside.pop())
+    finally:
+        for one in aside:
+            _drop(files, one)
+    # Also for a file that was there already: whoever made it may not have come to this sync.
+    do([partial(_sync_dir_or_fail, files, folder) for folder in dict.fromkeys(path.parent for path, _ in wanted)])
+
+
+@dataclass(frozen=True, slots=True)
+class _Aside:
+    """A file written under another name, not yet synced."""
+
+    path: Path
+    temporary: Path
+    descriptor: int
+    data: bytes
+
+
+def _write_aside(files: Files, path: Path, data: bytes) -> _Aside:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    one = _Aside(path, temporary, files.open(temporary, _EXCLUSIVE), data)
+    try:
+        files.write(one.descriptor, data)
+    except OSError:
+        _drop(files, one)
+        raise
+    return one
+
+
+def _drop(files: Files, one: _Aside) -> None:
+    os.close(one.descriptor)
+    with contextlib.suppress(OSError):
+        files.remove(one.temporary)
+
+
+def _give_name(files: Files, one: _Aside) -> None:
+    os.close(one.descriptor)
+    with _storage_errors(one.path):
+        try:
+            files.move(one.temporary, one.path, replace=False)
+        except FileExistsError:
+            # Someone else made it between our look and our move.
+            files.remove(one.temporary)
+            is_already(one.path, one.data)
+
+
+def is_already(path: Path, data: bytes) -> bool:
+    """Whether `path` is there and holds `data`; IntegrityError `evidence_edited` if it holds other bytes."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
+    try:
+        found = _read_up_to(descriptor, len(data) + 1)
+    finally:
+        os.close(descriptor)
     if found == data:
         return True
     raise IntegrityError("evidence_edited", where=str(path), detail="a write-once file holds other bytes")
@@ -153,11 +224,15 @@ def _is_already(path: Path, data: bytes) -> bool:
 def replace_durably(files: Files, path: Path, data: bytes) -> None:
     """Put `data` in the place of whatever `path` held: readers see the old or the new, never a part. Two syncs."""
     with _storage_errors(path):
-        files.move(_write_aside(files, path, data), path, replace=True)
+        one = _write_aside(files, path, data)
         try:
-            files.sync_dir(path.parent)
-        except OSError as error:
-            raise StorageError("sync_failed", where=str(path.parent), detail=str(error)) from error
+            sync_or_fail(files, one.descriptor, path)
+        except StorageError:
+            _drop(files, one)
+            raise
+        os.close(one.descriptor)
+        files.move(one.temporary, path, replace=True)
+        _sync_dir_or_fail(files, path.parent)
 
 
 def make_dir_durably(files: Files, path: Path) -> None:
@@ -171,25 +246,17 @@ def make_dir_durably(files: Files, path: Path) -> None:
         files.sync_dir(path.parent)
 
 
-def _write_aside(files: Files, path: Path, data: bytes) -> Path:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
-    descriptor = files.open(temporary, _EXCLUSIVE)
-    try:
-        files.write(descriptor, data)
-        sync_or_fail(files, descriptor, path)
-    except (OSError, StorageError):
-        with contextlib.suppress(OSError):
-            files.remove(temporary)
-        raise
-    finally:
-        os.close(descriptor)
-    return temporary
-
-
 def sync_or_fail(files: Files, descriptor: int, path: Path) -> None:
     """Sync once; StorageError `sync_failed` if it is not certain that the disk has everything. Never tried again."""
     try:
         files.sync(descriptor)
+    except OSError as error:
+        raise StorageError("sync_failed", where=str(path), detail=str(error)) from error
+
+
+def _sync_dir_or_fail(files: Files, path: Path) -> None:
+    try:
+        files.sync_dir(path)
     except OSError as error:
         raise StorageError("sync_failed", where=str(path), detail=str(error)) from error
 

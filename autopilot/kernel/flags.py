@@ -50,8 +50,8 @@ _TABLE = (
     Flag(
         "leases",
         "only the holder of the phase acts on the task",
-        "the fail-open path: a lease that is held, lost or not to be read is recorded and the move goes on; a stale "
-        "fence is refused all the same",
+        "the fail-open path: that the caller does not hold the lease is recorded and the move goes on; a stale fence "
+        "is refused all the same",
     ),
     Flag(
         "attestation",

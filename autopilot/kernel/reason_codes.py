@@ -111,6 +111,9 @@ REASON_CODES: dict[str, ReasonCode] = {
     ),
     "tool_missing": _code(_M, "a configured command is not on this machine", "install it, or correct autopilot.toml"),
     "setup_failed": _code(_M, "the dependencies could not be provided", "run commands.setup by hand and correct it"),
+    "boot_unknown": _code(
+        _M, "the machine does not name its boot, so leases cannot be timed", "mount /proc, or use Linux or macOS"
+    ),
     # --- evidence
     "artifact_missing": _code(
         _R, "a required artifact is not there", "write it; `autopilot next TASK --write` makes the skeleton"
@@ -164,6 +167,14 @@ REASON_CODES: dict[str, ReasonCode] = {
     "tests_none_collected": _code(_R, "no test was collected", "correct commands.test or the tests"),
     "tests_vanished": _code(_R, "tests of the base are gone", "restore them"),
     "tests_skipped": _code(_R, "tests are skipped or expected to fail that were not on the base", "make them run"),
+    "tests_unreported": _code(
+        _R, "added or changed test files have no test in the report", "make commands.test run them, or take them out"
+    ),
+    "control_tests": _code(
+        _R,
+        "the engine's own two tests did not end as they must",
+        "take out what bends the test runner or its report",
+    ),
     "tests_changed": _code(_R, "pinned files changed", "restore them, or have a person approve this diff"),
     "environment_changed": _code(
         _R,
@@ -197,6 +208,7 @@ REASON_CODES: dict[str, ReasonCode] = {
     "path_not_utf8": _code(_R, "a file name that is not UTF-8", "rename it, or ignore it"),
     "path_unreadable": _code(_R, "a file or folder that cannot be read", "make it readable, or ignore it"),
     "path_too_deep": _code(_R, "folders nested deeper than the limit", "flatten them, or ignore them"),
+    "tree_too_large": _code(_R, "more files than the limit", "ignore generated files, or split the repository"),
     "file_too_large": _code(_R, "a file over the size limit", "ignore it, or keep it outside the repository"),
     "checkout_collides": _code(_R, "two paths of the tree are one on this disk", "rename one of them"),
     "evidence_stale": _code(_R, "evidence of another epoch, tree or lease", "produce it again"),
@@ -234,7 +246,7 @@ REASON_CODES: dict[str, ReasonCode] = {
         _W, "a person must approve", "`autopilot approve TASK --subject DIGEST --reason TEXT` at a terminal"
     ),
     "self_approval": _code(_R, "the approver asked for it or did the work", "ask another person"),
-    "not_a_terminal": _code(_R, "approvals are given at a terminal", "run it at a terminal, as a person"),
+    "not_a_terminal": _code(_R, "a person's act, and no terminal to ask a person at", "a person runs it at a terminal"),
     "not_confirmed": _code(_R, "the person did not confirm", "run it again, and type what it asks for"),
     "unknown_subject": _code(_R, "nothing waits for this approval", "see `autopilot next TASK`"),
     "approval_mismatch": _code(
@@ -242,8 +254,10 @@ REASON_CODES: dict[str, ReasonCode] = {
     ),
     "approval_expired": _code(_R, "the approval's time is over", "have a person approve it again"),
     "approval_used": _code(_R, "the approval was used already", "have a person approve it again"),
-    "human_only": _code(_R, "only a person may do this", "ask the operator"),
-    "task_held": _code(_W, "the task is held", "a person runs `autopilot task resume TASK`"),
+    "human_only": _code(_R, "only a person may do this", "ask a person to run it at a terminal"),
+    "task_held": _code(
+        _W, "the task is held", "a person runs `autopilot task resume TASK --reason TEXT` at a terminal"
+    ),
     "not_held": _code(_R, "the task is not held", "nothing to resume"),
     # --- guard
     "tool_unknown": _code(_R, "the tool is not in the table", "use a known tool"),
@@ -259,6 +273,16 @@ REASON_CODES: dict[str, ReasonCode] = {
     "ledger_missing": _code(
         _I, "the repository's ledger is not there", "restore state/, or `autopilot init --replace-lost --reason TEXT`"
     ),
+    "ledger_unlike_settings": _code(
+        _I,
+        "autopilot.toml names another ledger than the one that is here",
+        "put the right one back: the state directory, or `ledger_id` in autopilot.toml",
+    ),
+    "state_linked": _code(
+        _I,
+        "a link stands where the engine keeps its files",
+        "remove the link; to move the whole state directory set `state_dir`",
+    ),
     "ledger_elsewhere": _code(
         _U,
         "autopilot.toml names a ledger that is not here",
@@ -272,11 +296,53 @@ REASON_CODES: dict[str, ReasonCode] = {
     "bad_ledger_json": _code(_I, "a line is not a ledger entry", "restore the ledger from a copy that verifies"),
     "rewritten": _code(_I, "an acknowledged line is another now", "restore the ledger from a copy that verifies"),
     "truncated": _code(_I, "acknowledged lines are gone", "restore the ledger from a copy that verifies"),
-    "poisoned": _code(_I, "a sync failed earlier", "`autopilot ledger repair`"),
+    "rolled_back": _code(
+        _I,
+        "the state is an older one than was seen before",
+        "restore the newer state/; a backup was put back, or somebody wants it forgotten",
+    ),
+    "forked": _code(
+        _I,
+        "two histories were signed with the ledger's key",
+        "find the second copy of state/; keep the one whose checkpoints others hold",
+    ),
+    "unsigned": _code(
+        _I,
+        "a checkpoint is not signed by a known key, or not as it stands",
+        "name the key you were given: `--vkey`; where it is the right one the checkpoint is forged",
+    ),
+    "bad_proof": _code(_I, "a Merkle proof does not hold", "ask for another proof, against the checkpoint you hold"),
+    "key_exposed": _code(
+        _I,
+        "the signing key is not the owner's alone",
+        "chmod 0600 the key and 0700 its folder; if others could read it: `autopilot ledger checkpoint --new-key`",
+    ),
+    "key_damaged": _code(
+        _I,
+        "the signing key is not what its name says",
+        "restore state/keys, or `autopilot ledger checkpoint --new-key --reason TEXT`",
+    ),
+    "key_missing": _code(
+        _M,
+        "the signing key is not here",
+        "restore state/keys, or `autopilot ledger checkpoint --new-key --reason TEXT`",
+    ),
+    "no_checkpoint": _code(_U, "nothing is signed yet", "run `autopilot ledger checkpoint` first"),
+    "nothing_to_state": _code(_U, "no phase of the task was left yet", "see what is missing: `autopilot next TASK`"),
+    "malformed_key": _code(
+        _U, "not a verifier key", "give name+id+key as `autopilot ledger checkpoint --json` shows it (`vkey`)"
+    ),
+    "unknown_entry": _code(_U, "no such ledger entry", "see `autopilot ledger log`"),
+    "target_exists": _code(_U, "something is there already", "name a folder that is empty or not there"),
+    "poisoned": _code(
+        _I, "a sync failed earlier", "a person runs `autopilot ledger repair --reason TEXT` at a terminal"
+    ),
     "journal_malformed": _code(
         _I, "a journal entry is not as written", "delete state/journal/<TASK>.jsonl; it is made again from the ledger"
     ),
-    "lease_log_corrupt": _code(_I, "the lease log does not verify", "`autopilot ledger repair`"),
+    "lease_log_corrupt": _code(
+        _I, "the lease log does not verify", "a person runs `autopilot ledger repair --reason TEXT` at a terminal"
+    ),
     "git_object_corrupt": _code(
         _I, "an object of the git repository is not what its id says", "`git fsck --full` names it; restore it"
     ),
@@ -291,7 +357,9 @@ REASON_CODES: dict[str, ReasonCode] = {
     "reserved_kind": _code(_U, "a kind of line that only the store writes", "record the lease, not its line"),
     "entry_too_large": _code(_U, "over 65,535 bytes", "put the content into an object and name its digest"),
     "disk_full": _code(_M, "no space left", "free space and try again"),
-    "sync_failed": _code(_I, "the disk refused to sync", "check the disk, then `autopilot ledger repair`"),
+    "sync_failed": _code(
+        _I, "the disk refused to sync", "check the disk; then a person runs `autopilot ledger repair --reason TEXT`"
+    ),
     # --- flags and watchdog
     "loosening_inert": _code(
         _W, "loosening waits for a person", "a person runs `autopilot flags set NAME MODE --reason TEXT` at a terminal"

@@ -93,11 +93,17 @@ def rebuild_handover(book: LeaseBook, facts: MoveFacts) -> tuple[LeaseRecord, ..
     held = book.held(task)
     if book.fence_high(task) < facts.fence or (held is not None and held.fence <= facts.fence):
         missing.append(Release(facts.resource, facts.fence, facts.caller, facts.at, "move"))
-    if facts.handed_on is not None:
+    if facts.handed_on is not None and not _is_known(book.fence_high(task), facts):
         lease = _parse_handed_on(facts)
         if lease.fence > book.fence_high(task):
             missing.append(Grant(lease, "move"))
     return tuple(missing)
+
+
+def _is_known(fence_high: int, facts: MoveFacts) -> bool:
+    """Whether the book has the fence that was handed on, as it has after every move but one cut short by a crash."""
+    fence = (facts.handed_on or {}).get("fence")
+    return type(fence) is int and facts.fence < fence <= fence_high
 
 
 def _parse_handed_on(facts: MoveFacts) -> Lease:

@@ -90,7 +90,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         ),
         "phase.backtrack": Kind(
             "A move back: `epoch` is the new one.",
-            {"reason": "why", "retired": "phases whose evidence is retired", **_HANDOVER, **_MONO},
+            {"reason": "why", "retired": "phases whose evidence is retired", **_OBSERVED, **_HANDOVER, **_MONO},
         ),
         "violation": Kind(
             "The process was broken: an out-of-sequence move, a stale fence, a forgery, an edited guard.",
@@ -101,8 +101,16 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             {"phase": "the phase", "verdict": "pass, where checks ran", **_REASONS, **_OBSERVED, **_BINDINGS, **_MONO},
         ),
         "gate.verdict": Kind(
-            "An evidence gate was judged.",
-            {"phase": "the phase", "verdict": "pass or fail", **_REASONS, **_OBSERVED, **_BINDINGS, **_MONO},
+            "An evidence gate was judged; without a task, a task was not opened.",
+            {
+                "phase": "the phase",
+                "verdict": "pass or fail",
+                "asked": "without a task: the call that was refused",
+                **_REASONS,
+                **_OBSERVED,
+                **_BINDINGS,
+                **_MONO,
+            },
         ),
         "plan.amended": Kind("file_map.json changed by approval.", {"added": "paths", "removed": "paths"}),
         "prompt.attested": Kind("A prompt was held against its baseline and is the same, or is the first.", _ATTESTED),
@@ -172,7 +180,10 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "A prompt's channel points elsewhere.", {"channel": "which", "from": "", "to": ""}
         ),
         "decision": Kind("A decision of an application.", {"subject": "on what", "outcome": "which", "reason": "why"}),
-        "checkpoint.published": Kind("A signed checkpoint was made.", {"size": "leaves", "root": "hex"}),
+        "checkpoint.published": Kind(
+            "A checkpoint was signed right after this line: `state/ledger/checkpoints/<size>.note`.",
+            {"size": "how many lines it covers, from the first", "root": "their Merkle root, hex"},
+        ),
         "segment.opened": Kind(
             "A segment begins: the lines before it in short.",
             {
@@ -193,7 +204,15 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             },
             by_store=True,
         ),
-        "key.rotated": Kind("A signing key was replaced.", {"from": "key id", "to": "key id", "reason": "why"}),
+        "key.rotated": Kind(
+            "A signing key was made, the first one or in the place of another.",
+            {
+                "from": "id of the key that signed before, empty for the first one",
+                "to": "id of the key that signs from now on",
+                "vkey": "its public half, as C2SP signed notes write it",
+                "reason": "why",
+            },
+        ),
     }
 )
 

@@ -22,8 +22,8 @@ NETWORK_FILESYSTEMS = frozenset(
 )  # fmt: skip
 _VOLATILE_FILESYSTEMS = frozenset({"tmpfs", "ramfs"})
 _TRUST = {
-    0: "mode 0, advisory: agent and engine share a user; tampering is detected against a checkpoint kept elsewhere, "
-    "not prevented, and approvals are advisory",
+    0: "mode 0, advisory: agent and engine share a user; edits are found by the chain, a ledger rewritten whole by "
+    "someone who owns the disk only against a checkpoint kept elsewhere; approvals are advisory",
     1: "mode 1, split: the engine runs as another user than the agent",
     2: "mode 2, contained: split, and the agent itself is sandboxed",
 }

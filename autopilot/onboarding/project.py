@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from autopilot.kernel.test_files import TEST_FOLDERS
 from autopilot.onboarding.dependencies import Dependencies, read_dependencies, setup_arguments
 from autopilot.onboarding.files import RepositoryFiles
 from autopilot.onboarding.requirements import normalised
@@ -19,7 +20,6 @@ _NO_PACKAGES = frozenset(
     }
 )  # fmt: skip
 _NO_MODULES = frozenset({"conf.py", "conftest.py", "fabfile.py", "noxfile.py", "setup.py", "tasks.py", "versioneer.py"})
-_TEST_FOLDERS = ("tests", "test", "testing")
 _MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", "Pipfile", "tox.ini")
 OTHER_LANGUAGES = {
     "package.json": "JavaScript",
@@ -171,7 +171,7 @@ def _packages(files: RepositoryFiles, root: str, name: str, pyproject: Mapping[s
 
 def _tests(files: RepositoryFiles, sources: tuple[str, ...]) -> tuple[str, ...]:
     """Folders that hold tests, else test files at the top, else packages with tests inside."""
-    folders = tuple(folder for folder in _TEST_FOLDERS if any(map(_is_test, files.below(folder, ".py"))))
+    folders = tuple(folder for folder in TEST_FOLDERS if any(map(_is_test, files.below(folder, ".py"))))
     if folders:
         return folders
     loose = tuple(file for file in files.files() if _is_test(file))

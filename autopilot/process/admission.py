@@ -32,11 +32,21 @@ _FLAG_OF_CODE: Mapping[str, str] = {
     "lease_held": "leases",
     "lease_missing": "leases",
     "lease_expired": "leases",
+    "lease_max_hold": "leases",
 }
 
-# Never observed away: a stale fence or an edited object is not a matter of policy.
+# Never observed away: a stale fence or an edited object is not a matter of policy, a race that is lost no one's choice.
 _ALWAYS = frozenset(
-    {"stale_fence", "lease_token_mismatch", "evidence_edited", "evidence_forged", "sealed_edited", "task_held"}
+    {
+        "stale_fence",
+        "lease_token_mismatch",
+        "lost_race",
+        "evidence_edited",
+        "evidence_forged",
+        "sealed_edited",
+        "task_held",
+        "task_closed",
+    }
 )
 
 
@@ -48,7 +58,6 @@ class Finding:
     evidence: Evidence | None
     reasons: tuple[Reason, ...] = ()
     expected_tree: str = ""
-    not_configured: bool = False
     # Not produced because a person must first lift a check that concerns it: counts as missing once nobody is asked.
     deferred: bool = False
 
@@ -81,7 +90,7 @@ def admit(move: Move, task: TaskState, facts: Facts, profile: ProcessProfile) ->
         unmet += facts.checks
         unmet += facts.attestation
     waived, unmet = _lift_approved(unmet, facts)
-    enforced, observed = _by_mode(unmet, facts.modes)
+    enforced, observed = by_mode(unmet, facts.modes)
     if not any(reason.subject for reason in enforced):
         # Evidence is deferred only behind an approval that is really waited for; without one it is simply not there.
         enforced += [
@@ -92,6 +101,26 @@ def admit(move: Move, task: TaskState, facts: Facts, profile: ProcessProfile) ->
     return Verdict(observed=tuple(observed), consumed=tuple(dict.fromkeys(waived)))
 
 
+def by_mode(unmet: Iterable[Reason], modes: Mapping[str, str]) -> tuple[list[Reason], list[Reason]]:
+    """The reasons that refuse and those that are only observed, each by the mode of the enforcement it belongs to.
+
+    `off` drops a reason; an unknown mode enforces. The desks ask it of lease reasons that they find under the lock.
+    """
+    enforced: list[Reason] = []
+    observed: list[Reason] = []
+    for reason in unmet:
+        mode = (
+            "enforce"
+            if reason.code in _ALWAYS
+            else modes.get(_FLAG_OF_CODE.get(reason.code, "evidence_gate"), "enforce")
+        )
+        if mode == "observe":
+            observed.append(reason)
+        elif mode != "off":
+            enforced.append(reason)
+    return enforced, observed
+
+
 def missing_evidence(artifact: ArtifactContract, task: TaskState, facts: Facts) -> Iterable[Reason]:
     """Why the artifact does not satisfy its contract: absent, of too low a rank, stale, or its content refused."""
     finding = next((f for f in facts.findings if f.name == artifact.name), None)
@@ -99,10 +128,6 @@ def missing_evidence(artifact: ArtifactContract, task: TaskState, facts: Facts) 
         yield Reason("artifact_missing", where=artifact.name)
         return
     if finding.deferred:
-        return
-    if finding.not_configured:
-        if not artifact.may_be_empty:
-            yield Reason("not_configured", where=artifact.name, detail=f"no command produces {artifact.name}")
         return
     yield from finding.reasons
     if finding.evidence is None:
@@ -162,20 +187,3 @@ def _lift_approved(unmet: list[Reason], facts: Facts) -> tuple[list[str], list[R
         else:
             waived.append(reason.subject)
     return waived, left
-
-
-def _by_mode(unmet: list[Reason], modes: Mapping[str, str]) -> tuple[list[Reason], list[Reason]]:
-    """Split by the mode of the enforcement each reason belongs to; an unknown mode enforces."""
-    enforced: list[Reason] = []
-    observed: list[Reason] = []
-    for reason in unmet:
-        mode = (
-            "enforce"
-            if reason.code in _ALWAYS
-            else modes.get(_FLAG_OF_CODE.get(reason.code, "evidence_gate"), "enforce")
-        )
-        if mode == "observe":
-            observed.append(reason)
-        elif mode != "off":
-            enforced.append(reason)
-    return enforced, observed

@@ -14,7 +14,7 @@ from autopilot.kernel.errors import ContractError, LeaseRefusedError, RefusedErr
 from autopilot.kernel.phases import Phase, Terminal
 from autopilot.kernel.reasons import Reason, Verdict
 from autopilot.ledger.entry import Draft, LedgerEntry
-from autopilot.process.engine import Engine
+from autopilot.process.engine import Engine, about
 from autopilot.process.recording import Recording
 from autopilot.process.state import TaskState
 
@@ -45,11 +45,7 @@ class AttestationDesk:
         self._engine.emit(
             [
                 events.PromptAttested(
-                    task=task.id,
-                    phase=task.stage,
-                    seq=entry.seq,
-                    actor=caller.actor,
-                    session=caller.session,
+                    **about(task, caller, entry.seq),
                     sha256=digest,
                     drift=answer.drift,
                     severity=answer.question.severity.word,

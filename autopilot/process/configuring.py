@@ -15,6 +15,7 @@ from autopilot.kernel.reasons import Reason, refused
 from autopilot.kernel.settings_changes import Direction, direction, effective
 from autopilot.ledger.entry import ArtifactRef, Draft, LedgerEntry
 from autopilot.process.engine import Engine
+from autopilot.process.recording import Recording
 from autopilot.process.state import EngineState
 
 
@@ -23,6 +24,7 @@ class ConfigDesk:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._recording = Recording(engine)
 
     def sealed(self, state: EngineState) -> Settings | None:
         """The configuration on the ledger, None before the first."""
@@ -42,19 +44,22 @@ class ConfigDesk:
         return found if found is not None and found.needs_approval else None
 
     def seal(self, caller: Caller) -> LedgerEntry | None:
-        """Seal the file as it is; None if it is sealed already. RefusedError `human_only` for an agent's changes."""
-        state = self._engine.store.view().state
+        """Seal the file as it is; None if it is sealed already.
+
+        RefusedError `human_only`, on record, where an agent would seal a loosening or another command.
+        """
         data = dumps(self._engine.settings.as_dict())
         sha256 = self._engine.store.objects.put(data)
-        if state.config == sha256:
-            return None
-        if caller.kind != "human" and self.inert(state) is not None:
-            raise RefusedError(
-                refused([Reason("human_only", where="autopilot.toml", detail="sealing a changed configuration")])
-            )
         ref = ArtifactRef("settings.json", sha256, len(data), "application/json", "observed")
         with self._engine.store.transaction() as tx:
-            return tx.append(Draft(kind="config.sealed", caller=caller, artifacts=(ref,), data={"sha256": sha256}))
+            if tx.state.config == sha256:
+                return None
+            # Asked under the lock: what an agent may seal is measured by what a person sealed last.
+            allowed = caller.kind == "human" or self.inert(tx.state) is None
+            if allowed:
+                return tx.append(Draft(kind="config.sealed", caller=caller, artifacts=(ref,), data={"sha256": sha256}))
+        verdict = refused([Reason("human_only", where="autopilot.toml", detail="sealing a changed configuration")])
+        raise RefusedError(verdict, seq=self._recording.usurped(None, caller, verdict))
 
     def seal_first(self, caller: Caller) -> None:
         """Seal the file if none ever was: trust on first use, on record under the caller's name."""

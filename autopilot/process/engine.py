@@ -10,13 +10,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
+from autopilot.kernel.callers import Caller
 from autopilot.kernel.canonical import loads
 from autopilot.kernel.clock import Clock
 from autopilot.kernel.configuration import Settings, restore_settings
-from autopilot.kernel.errors import ContractError, IntegrityError
+from autopilot.kernel.errors import ContractError, IntegrityError, StorageError
 from autopilot.kernel.events import Event
+from autopilot.kernel.files import read_regular
 from autopilot.kernel.flags import parse_mode, settle
+from autopilot.kernel.placing import place_file, place_folder
 from autopilot.kernel.settings_changes import effective
 from autopilot.leases.terms import Moment
 from autopilot.ledger.entry import LeaseRef
@@ -62,7 +66,7 @@ class Engine:
         """Write files that show what is on the ledger. A failure is counted like an observer's: the ledger stands."""
         try:
             write()
-        except (OSError, IntegrityError):
+        except (OSError, IntegrityError, StorageError):
             self.failed_observers += 1
 
     def now(self) -> Moment:
@@ -110,6 +114,23 @@ class Engine:
     def evidence_dir(self, task_id: str, phase_folder: str) -> Path:
         """Where people and agents read and write the artifacts of the current epoch."""
         return self.state_dir / "evidence" / task_id / phase_folder
+
+    def make_evidence_dir(self, task_id: str, phase_folder: str) -> None:
+        """Make that folder. IntegrityError `state_linked` where a link is in its place or above it."""
+        place_folder(self.state_dir, f"evidence/{task_id}/{phase_folder}")
+
+    def read_evidence(self, relative: str, *, cap: int) -> bytes:
+        """The plain file `relative` below `state/evidence`, through no link; see `kernel.files.read_regular`."""
+        return read_regular(self.state_dir, f"evidence/{relative}", cap=cap)
+
+    def place_evidence(self, relative: str, data: bytes) -> Path:
+        """Write the file `relative` below `state/evidence`, through no link; see `kernel.placing.place_file`."""
+        return place_file(self.state_dir, f"evidence/{relative}", data)
+
+
+def about(task: TaskState, caller: Caller, seq: int | None) -> dict[str, Any]:
+    """What every event of a task says: task and phase, who called, and the ledger line behind it."""
+    return {"task": task.id, "phase": task.stage, "seq": seq, "actor": caller.actor, "session": caller.session}
 
 
 def lease_ref(task: TaskState, fence: int) -> LeaseRef:

@@ -6,6 +6,8 @@ What is handed in is asserted, whatever it says of itself. A file under the name
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,15 +17,17 @@ from autopilot.kernel.errors import ContractError, LeaseRefusedError, RefusedErr
 from autopilot.kernel.files import read_regular
 from autopilot.kernel.ids import parse_artifact_name
 from autopilot.kernel.phases import Phase, Terminal
+from autopilot.kernel.placing import place_file
 from autopilot.kernel.reason_codes import Standing
 from autopilot.kernel.reasons import Reason, refused
 from autopilot.leases.terms import Claim
 from autopilot.ledger.entry import ArtifactRef, Draft, LedgerEntry
-from autopilot.process.engine import Engine, lease_ref
+from autopilot.process.admission import by_mode
+from autopilot.process.engine import Engine, about
 from autopilot.process.graph import Move
 from autopilot.process.leasing import LeaseDesk, claim_of
 from autopilot.process.profiles import ORIGIN_RANK
-from autopilot.process.recording import Recording
+from autopilot.process.recording import Recording, shown_reasons
 from autopilot.process.runners.bench import ASSERTED_CAP_BYTES
 from autopilot.process.state import Evidence, TaskState
 
@@ -60,8 +64,9 @@ class EvidenceDesk:
         if ORIGIN_RANK[contract.origin] > 0:
             detail = f"{artifact} is {contract.origin} evidence: the engine makes it itself"
             raise self._refused(task, caller, (Reason("evidence_rank", where=artifact, detail=detail),))
-        data = read_regular(path.parent.resolve(), path.name, cap=ASSERTED_CAP_BYTES)
-        problems = self._leases.ensure(task, caller, lease)
+        data = self._handed_in(path)
+        modes = self._engine.modes(self._engine.store.view().state)
+        problems, _ = by_mode(self._leases.ensure(task, caller, lease), modes)
         if problems:
             raise self._refused(task, caller, problems)
         ref = ArtifactRef(artifact, self._engine.store.objects.put(data), len(data), contract.media_type, "asserted")
@@ -70,11 +75,7 @@ class EvidenceDesk:
         self._engine.emit(
             [
                 events.EvidenceAdded(
-                    task=task.id,
-                    phase=task.stage,
-                    seq=entry.seq,
-                    actor=caller.actor,
-                    session=caller.session,
+                    **about(task, caller, entry.seq),
                     artifact=artifact,
                     sha256=ref.sha256,
                     origin="asserted",
@@ -96,26 +97,38 @@ class EvidenceDesk:
         raise ContractError("artifact_missing", where=name, detail=f"{task_id} has no sealed {name}")
 
     def export(self, task_id: str, target: Path | None = None) -> tuple[Exported, ...]:
-        """Write every sealed artifact to `target` (default: back to its place below state/evidence)."""
+        """Write every sealed artifact to `target` (default: back to its place below state/evidence).
+
+        IntegrityError `state_linked` where a link stands in the place of a folder below either.
+        """
+        root = self._engine.state_dir / "evidence" if target is None else target
         done: list[Exported] = []
         for item in self.list(task_id):
             data = self._engine.store.objects.get(item.sha256)
-            folder = (
-                self._engine.evidence_dir(task_id, item.phase.lower())
-                if target is None
-                else target / task_id / item.phase.lower()
-            )
-            done.append(Exported(_replace(folder, item.name, data), item.sha256))
+            relative = f"{task_id}/{item.phase.lower()}/{item.name}"
+            if target is None:
+                self._engine.place_evidence(relative, data)
+            else:
+                place_file(target, relative, data)
+            done.append(Exported(root / relative, item.sha256))
         return tuple(done)
+
+    def _handed_in(self, path: Path) -> bytes:
+        """The file's bytes. Below the state directory no link is followed; elsewhere folders are the caller's own."""
+        state, given = self._engine.state_dir, Path(os.path.abspath(path))  # noqa: PTH100 - resolve() follows links
+        if given.is_relative_to(state):
+            return read_regular(state, given.relative_to(state).as_posix(), cap=ASSERTED_CAP_BYTES)
+        return read_regular(path.parent.resolve(), path.name, cap=ASSERTED_CAP_BYTES)
 
     def _append(self, task: TaskState, ref: ArtifactRef, caller: Caller, claim: Claim) -> LedgerEntry:
         with self._engine.store.transaction() as tx:
             now_task = self._engine.task(tx.state, task.id)
-            reasons: tuple[Reason, ...]
             if (now_task.stage, now_task.epoch) != (task.stage, task.epoch):
-                reasons = (Reason("lost_race", where=task.id, detail=f"the task is in {now_task.stage} now"),)
+                lost = Reason("lost_race", where=task.id, detail=f"the task is in {now_task.stage} now")
+                reasons: tuple[Reason, ...] = (lost,)
             else:
-                reasons = self._leases.standing(tx, now_task, claim, self._engine.now())
+                footing = self._leases.standing(tx, now_task, claim)
+                reasons = footing.refusing
             if not reasons:
                 return tx.append(
                     Draft(
@@ -124,14 +137,14 @@ class EvidenceDesk:
                         task=task.id,
                         phase=None,
                         epoch=task.epoch,
-                        lease=lease_ref(task, tx.leases.fence_high(task.id)),
+                        lease=footing.lease,
                         artifacts=(ref,),
-                        data={"phase": task.stage, "bindings": {}},
+                        data={"phase": task.stage, "bindings": {}, "observed": shown_reasons(footing.observed)},
                     )
                 )
         raise self._refused(task, caller, reasons)
 
-    def _refused(self, task: TaskState, caller: Caller, reasons: tuple[Reason, ...]) -> RefusedError:
+    def _refused(self, task: TaskState, caller: Caller, reasons: Iterable[Reason]) -> RefusedError:
         """The error to raise; the refusal is on the ledger by then."""
         verdict = refused(reasons)
         origin = task.phase
@@ -142,12 +155,4 @@ class EvidenceDesk:
 
     def _place(self, task: TaskState, name: str, data: bytes) -> None:
         """The file in the phase's folder is what was sealed, wherever it was handed in from."""
-        _replace(self._engine.evidence_dir(task.id, task.stage.lower()), name, data)
-
-
-def _replace(folder: Path, name: str, data: bytes) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    fresh = folder / f".{name}.new"
-    fresh.unlink(missing_ok=True)
-    fresh.write_bytes(data)
-    return fresh.replace(folder / name)
+        self._engine.place_evidence(f"{task.id}/{task.stage.lower()}/{name}", data)

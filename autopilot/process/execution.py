@@ -13,15 +13,18 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Literal
 
 from autopilot.kernel.canonical import digest_of
 from autopilot.kernel.configuration import Command, Settings
-from autopilot.kernel.errors import ContractError
+from autopilot.kernel.errors import ContractError, IntegrityError, StorageError
 from autopilot.kernel.files import read_regular
+from autopilot.kernel.placing import place_file
+from autopilot.kernel.throwaway import sweep, throwaway
 from autopilot.process.site import Site
 from autopilot.sandbox.choose import choose
 from autopilot.sandbox.placeholders import expand
@@ -86,7 +89,7 @@ class Workshop:
         self._tree = tree
         self._runner = _runner(settings, floor)
         self._toolbox = site.toolbox(settings.python)
-        self._folder: Path | None = None
+        self._folder = ExitStack()
         self._deps: Dependencies | None = None
         self._built: Path | None = None
         self._build: Ran | None = None
@@ -98,20 +101,22 @@ class Workshop:
         return self._runner.name
 
     def __enter__(self) -> Workshop:
-        self._folder = Path(tempfile.mkdtemp(prefix="autopilot-"))
-        self._built = self._folder / "tree"
-        self._site.trees.checkout(self._tree, self._built)
-        setup = self._settings.command("setup")
-        if setup is not None:
-            self._deps = self._provide(setup, self._built)
+        # What killed calls left behind is swept here: whoever makes such folders also takes them away.
+        sweep()
+        with ExitStack() as opening:
+            self._built = opening.enter_context(throwaway("autopilot-")) / "tree"
+            self._site.trees.checkout(self._tree, self._built)
+            setup = self._settings.command("setup")
+            if setup is not None:
+                self._deps = self._provide(setup, self._built)
+            # Kept from here on; a checkout or setup that fails leaves nothing behind.
+            self._folder = opening.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._folder is not None:
-            # A run may have left unreadable folders behind; what cannot be removed is in /tmp and ours alone.
-            shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.close()
 
     def build(self) -> Ran | None:
         """Run `commands.build` in the tree the other commands copy, once; None if it is not configured."""
@@ -120,10 +125,19 @@ class Workshop:
             self._build = self._execute("build", command, self._inside())
         return self._build
 
-    def run(self, name: str) -> Ran | None:
-        """Run one configured command in a fresh copy of the built tree; None if it is not configured."""
+    def run(self, name: str, laid: Mapping[str, bytes] = MappingProxyType({})) -> Ran | None:
+        """Run one configured command in a fresh copy of the built tree; None if it is not configured.
+
+        `laid`: files of the engine's own that are put into the copy; one whose place is reached through a link is not.
+        """
         command = self._settings.command(name)
-        return None if command is None else self._execute(name, command, self._copy())
+        if command is None:
+            return None
+        source = self._copy()
+        for path, data in laid.items():
+            with suppress(IntegrityError, StorageError):
+                place_file(source, path, data)
+        return self._execute(name, command, source)
 
     def run_argv(self, name: str, argv: tuple[str, ...], timeout_seconds: int) -> Ran:
         """Run one argument vector in a fresh copy, in the environment of the test command."""

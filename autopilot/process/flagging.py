@@ -59,9 +59,9 @@ class FlagDesk:
                 data = {"flag": name, "from": now.word, "to": wanted.word, "reason": reason.strip()}
                 entry = tx.append(Draft(kind="flag.changed", caller=caller, data=data))
         if loosens and caller.kind != "human":
-            raise RefusedError(
-                refused([Reason("loosening_inert", where=name, detail="asked for by an agent")]), seq=entry.seq
-            )
+            remedy = f"a person runs `autopilot flags set {name} {wanted.word} --reason TEXT` at a terminal"
+            waiting = Reason("loosening_inert", where=name, detail="asked for by an agent", remedy=remedy)
+            raise RefusedError(refused([waiting]), seq=entry.seq)
         return entry
 
     def note_requests(self, caller: Caller) -> None:

@@ -8,7 +8,6 @@ from autopilot.evidence.skeletons import SkeletonFacts, skeleton
 from autopilot.evidence.spec import parse_spec
 from autopilot.kernel.callers import Caller
 from autopilot.kernel.errors import ContractError
-from autopilot.kernel.files import read_regular
 from autopilot.kernel.phases import Phase, Terminal
 from autopilot.process.admission import Facts, missing_evidence
 from autopilot.process.engine import Engine
@@ -85,13 +84,12 @@ class Guidance:
         if isinstance(task.phase, Terminal):
             return ()
         phase = Phase(task.stage)
-        folder = self._engine.evidence_dir(task.id, phase.folder)
         written: list[str] = []
         for artifact in self._engine.profile(task).contract(phase).artifacts:
             if artifact.origin != "asserted" or self._is_there(f"{task.id}/{phase.folder}/{artifact.name}"):
                 continue
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / artifact.name).write_bytes(self._start(task, phase, artifact.name, caller))
+            start = self._start(task, phase, artifact.name, caller)
+            self._engine.place_evidence(f"{task.id}/{phase.folder}/{artifact.name}", start)
             written.append(f"{task.id}/{phase.folder}/{artifact.name}")
         return tuple(written)
 
@@ -108,7 +106,7 @@ class Guidance:
 
     def _is_there(self, relative: str) -> bool:
         try:
-            read_regular(self._engine.state_dir / "evidence", relative, cap=ASSERTED_CAP_BYTES)
+            self._engine.read_evidence(relative, cap=ASSERTED_CAP_BYTES)
         except ContractError as error:
             # What is there and cannot be read is not ours to overwrite.
             return error.code != "artifact_missing"

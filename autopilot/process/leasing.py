@@ -1,7 +1,9 @@
 """The lease desk: the shell around lease decisions. Loads the book, asks, writes the records, and only then raises.
 
 Every call of a session renews its lease; while the engine runs checks it renews on the session's behalf (`kept`).
-A refusal because another holds the phase is contention: counted and on record, never a violation.
+A refusal because another holds the phase is contention: counted and on record, never a violation. With the flag
+`leases` at `observe` or `off` who does not hold the phase acts all the same (`Footing`): the fail-open path. A stale or
+made-up fence is refused in every mode.
 """
 
 from __future__ import annotations
@@ -14,15 +16,17 @@ from autopilot.kernel.callers import Caller
 from autopilot.kernel.errors import IntegrityError, LeaseRefusedError, StorageError
 from autopilot.kernel.events import LeaseChanged
 from autopilot.kernel.ids import new_token
-from autopilot.kernel.phases import Phase
+from autopilot.kernel.phases import Phase, Terminal
 from autopilot.kernel.reasons import Reason, Verdict
 from autopilot.leases import decisions
 from autopilot.leases.book import LeaseBook, observed_digest
+from autopilot.leases.handover import Passing, handover
 from autopilot.leases.liveness import identify_process, proved_dead
 from autopilot.leases.records import Expire, LeaseRecord
 from autopilot.leases.terms import Claim, Holder, Lease, LeaseTimes, Moment, resource_of, token_digest
-from autopilot.ledger.entry import Draft
-from autopilot.process.engine import Engine
+from autopilot.ledger.entry import Draft, LeaseRef
+from autopilot.process.admission import by_mode
+from autopilot.process.engine import Engine, about, lease_ref
 from autopilot.process.graph import Move
 from autopilot.process.ports import Transaction
 from autopilot.process.recording import Recording
@@ -38,6 +42,20 @@ class Granted:
 
     lease: Lease
     token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Footing:
+    """How a caller stands to the lease of the task's phase, asked under the lock.
+
+    `refusing` says why it may not act, `observed` why it could not but for the flag. `lease` is what its line claims:
+    None where it acts without the lease. `decision` has the records of a move's hand-over, if any.
+    """
+
+    lease: LeaseRef | None
+    refusing: tuple[Reason, ...]
+    observed: tuple[Reason, ...]
+    decision: decisions.Decision
 
 
 class LeaseDesk:
@@ -200,19 +218,34 @@ class LeaseDesk:
         configured = self._engine.sealed_settings(task).lease
         return LeaseTimes(configured.ttl_seconds, configured.renew_min_interval_seconds, configured.max_hold_seconds)
 
-    def standing(self, tx: Transaction, task: TaskState, claim: Claim, now: Moment) -> tuple[Reason, ...]:
-        """Why `claim` does not hold the task's phase, asked under the lock."""
-        return decisions.standing(tx.leases, resource_of(task.id, Phase(task.stage)), claim, now)
+    def standing(self, tx: Transaction, task: TaskState, claim: Claim) -> Footing:
+        """Whether `claim` holds the task's phase now, for a line that leaves the task where it is."""
+        resource = resource_of(task.id, Phase(task.stage))
+        return self._footing(
+            tx, task, decisions.Decision(Verdict(decisions.standing(tx.leases, resource, claim, self._engine.now())))
+        )
+
+    def hand_on(self, tx: Transaction, task: TaskState, move: Move, caller: Caller, claim: Claim) -> Footing:
+        """Whether `claim` holds the task's phase now, and what its move does with the lease.
+
+        Judged and handed on at one moment: the lease cannot run out in between. Without the lease nothing is handed on.
+        """
+        # Into REVIEW the lease is left free: the reviewer is another session.
+        free = isinstance(move.target, Terminal) or (move.kind == "forward" and move.target is Phase.REVIEW)
+        onward = None if free else resource_of(task.id, Phase(move.target))
+        passing = Passing(resource_of(task.id, Phase(task.stage)), onward, claim, caller)
+        return self._footing(tx, task, handover(tx.leases, passing, self._engine.now(), self.times(task)))
+
+    def _footing(self, tx: Transaction, task: TaskState, decision: decisions.Decision) -> Footing:
+        refusing, observed = by_mode(decision.verdict.reasons, self._engine.modes(tx.state))
+        lease = lease_ref(task, tx.leases.fence_high(task.id)) if decision.verdict.admitted else None
+        return Footing(lease, tuple(refusing), tuple(observed), decision)
 
     def _announce(self, task: TaskState, caller: Caller, change: str, fence: int, seq: int | None) -> None:
         self._engine.emit(
             [
                 LeaseChanged(
-                    task=task.id,
-                    phase=task.stage,
-                    seq=seq,
-                    actor=caller.actor,
-                    session=caller.session,
+                    **about(task, caller, seq),
                     change=change,
                     resource=f"{task.id}/{task.stage}",
                     fence=fence,

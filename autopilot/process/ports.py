@@ -27,6 +27,14 @@ class Objects(Protocol):
         """Store durably and return the SHA-256 as hex; storing the same bytes again is free."""
         ...
 
+    def stage(self, data: bytes) -> str:
+        """Seal for a line to come: durable, with all else that the call has staged, before the next transaction."""
+        ...
+
+    def settle(self) -> None:
+        """Make durable what the call has staged, now."""
+        ...
+
     def get(self, sha256: str) -> bytes:
         """The bytes; IntegrityError `object_missing` or `evidence_edited` if they are not what was sealed."""
         ...

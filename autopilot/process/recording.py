@@ -1,23 +1,22 @@
 """What goes on the ledger beside moves: refusals, verdicts of `verify`, contention, requests for approval.
 
 A *violation* is an out-of-sequence move, a stale or made-up fence, a forgery, an edited sealed file, an act that only
-a person may do; a failed gate is a `gate.verdict`, nothing worse; a lease that another holds is contention. One
-refusal is one line (plus one more when it asks for approvals that nobody has asked for yet), synced before the caller
-hears of it.
+a person may do; a failed gate is a `gate.verdict`, nothing worse, and so is, without a task, an opening that was
+refused; a lease that another holds is contention. One refusal is one line (plus one more when it asks for approvals
+that nobody has asked for yet), synced before the caller hears of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from autopilot.kernel import events
 from autopilot.kernel.callers import Caller
 from autopilot.kernel.phases import Phase
 from autopilot.kernel.reason_codes import Standing
 from autopilot.kernel.reasons import Reason, Verdict
-from autopilot.ledger.entry import Draft, LedgerEntry
-from autopilot.process.engine import Engine, lease_ref
+from autopilot.ledger.entry import Draft, LeaseRef, LedgerEntry
+from autopilot.process.engine import Engine, about
 from autopilot.process.graph import Move
 from autopilot.process.ports import Transaction
 from autopilot.process.profiles import ORIGIN_RANK
@@ -77,11 +76,7 @@ class Recording:
         self._engine.emit(
             [
                 events.LeaseChanged(
-                    task=task.id,
-                    phase=task.stage,
-                    seq=entry.seq,
-                    actor=caller.actor,
-                    session=caller.session,
+                    **about(task, caller, entry.seq),
                     change="contended",
                     resource=data["resource"],
                 )
@@ -89,7 +84,13 @@ class Recording:
         )
         return entry.seq
 
-    def usurped(self, task: TaskState, caller: Caller, verdict: Verdict) -> int:
+    def turned_away(self, asked: str, caller: Caller, verdict: Verdict) -> int:
+        """Record the refusal of a call that concerns no task yet; `asked` names the call. The number of the line."""
+        data = {"asked": asked[:_DETAIL_MAX], "verdict": "fail", "reasons": shown_reasons(verdict.reasons)}
+        with self._engine.store.transaction() as tx:
+            return tx.append(Draft(kind="gate.verdict", caller=caller, data=data)).seq
+
+    def usurped(self, task: TaskState | None, caller: Caller, verdict: Verdict) -> int:
         """Record that somebody tried what only a person, or only another person, may do; the number of the line."""
         first = verdict.reasons[0]
         data = {
@@ -98,11 +99,18 @@ class Recording:
             "detail": first.detail[:_DETAIL_MAX],
             "reasons": shown_reasons(verdict.reasons),
         }
+        name, epoch = (task.id, task.epoch) if task is not None else (None, None)
         with self._engine.store.transaction() as tx:
-            return tx.append(Draft(kind="violation", caller=caller, task=task.id, epoch=task.epoch, data=data)).seq
+            return tx.append(Draft(kind="violation", caller=caller, task=name, epoch=epoch, data=data)).seq
 
     def verified(
-        self, tx: Transaction, task: TaskState, caller: Caller, collected: Collected, verdict: Verdict
+        self,
+        tx: Transaction,
+        task: TaskState,
+        caller: Caller,
+        collected: Collected,
+        verdict: Verdict,
+        lease: LeaseRef | None,
     ) -> LedgerEntry:
         """Record what `verify` found: engine-made evidence if nothing is unmet, else the failed verdict."""
         needs = _new_needs(tx, task, collected.needs)
@@ -112,7 +120,6 @@ class Recording:
         if not verdict.admitted:
             return tx.append(_gate(task, move, caller, verdict, collected))
         made = tuple(ref for ref in collected.sealed if ORIGIN_RANK[ref.origin] > 0)
-        held = tx.leases.held(task.id)
         return tx.append(
             Draft(
                 kind="evidence.added" if made else "gate.verdict",
@@ -120,7 +127,7 @@ class Recording:
                 task=task.id,
                 phase=(str(move.origin), str(move.target)),
                 epoch=task.epoch,
-                lease=lease_ref(task, held.fence) if held else None,
+                lease=lease,
                 artifacts=made,
                 data={
                     "phase": task.stage,
@@ -137,11 +144,7 @@ class Recording:
         self._engine.emit(
             [
                 events.GateJudged(
-                    task=task.id,
-                    phase=task.stage,
-                    seq=entry.seq,
-                    actor=caller.actor,
-                    session=caller.session,
+                    **about(task, caller, entry.seq),
                     passed=verdict.admitted,
                     reasons=verdict.codes(),
                 )
@@ -151,19 +154,20 @@ class Recording:
     def _tell(
         self, task: TaskState, move: Move, caller: Caller, verdict: Verdict, seq: int, *, violation: bool
     ) -> None:
-        common: dict[str, Any] = {
-            "task": task.id,
-            "phase": task.stage,
-            "seq": seq,
-            "actor": caller.actor,
-            "session": caller.session,
-        }
+        common = about(task, caller, seq)
         told: list[events.Event] = [
             events.TransitionRefused(**common, target=str(move.target), reasons=verdict.codes(), violation=violation)
         ]
         if not violation:
             told.append(events.GateJudged(**common, passed=False, reasons=verdict.codes()))
         self._engine.emit(told)
+
+
+def names_artifacts(verdict: Verdict) -> bool:
+    """Whether the line of this refusal names what the engine made meanwhile: a failed gate's does, no other."""
+    return not all(reason.standing is Standing.LEASE for reason in verdict.reasons) and not any(
+        reason.code in VIOLATIONS for reason in verdict.reasons
+    )
 
 
 def shown_reasons(reasons: Iterable[Reason]) -> list[dict[str, str]]:

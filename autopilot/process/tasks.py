@@ -42,10 +42,14 @@ class TaskRegister:
     def open(self, task_id: str, *, title: str, profile: str = "code-change", caller: Caller) -> TaskState:
         """Open a task in STRATEGIZE and return it.
 
-        ContractError for a malformed id, title or profile; TransitionRefusedError `task_exists` or `not_configured`.
+        ContractError for a malformed id, title or profile; TransitionRefusedError `task_exists` or `not_configured`, on
+        record without a task: there is none yet.
         """
         self._config.seal_first(caller)
-        prepared = self._prepare(task_id, title, profile)
+        try:
+            prepared = self._prepare(task_id, title, profile)
+        except TransitionRefusedError as error:
+            raise self._not_opened(task_id, caller, error.verdict) from None
         with self._engine.store.transaction() as tx:
             # Asked again under the lock: two callers may open ids that differ in case at the same moment.
             problem = _taken(tx.state, task_id)
@@ -53,9 +57,8 @@ class TaskRegister:
                 entry = tx.append(_opening(task_id, caller, prepared))
                 task = tx.state.tasks[task_id]
         if problem is not None:
-            raise TransitionRefusedError(Verdict((problem,)))
-        folder = self._engine.evidence_dir(task_id, Phase.STRATEGIZE.folder)
-        self._engine.project(lambda: folder.mkdir(parents=True, exist_ok=True))
+            raise self._not_opened(task_id, caller, Verdict((problem,)))
+        self._engine.project(lambda: self._engine.make_evidence_dir(task_id, Phase.STRATEGIZE.folder))
         self._engine.emit(
             [
                 events.TaskOpened(
@@ -69,6 +72,10 @@ class TaskRegister:
             ]
         )
         return task
+
+    def _not_opened(self, task_id: str, caller: Caller, verdict: Verdict) -> TransitionRefusedError:
+        seq = self._recording.turned_away(f"task open {task_id}", caller, verdict)
+        return TransitionRefusedError(verdict, seq=seq)
 
     def check_open(self, task_id: str, *, title: str, profile: str = "code-change") -> Mapping[str, Any]:
         """What `open` would record, with nothing appended; raises as `open` would."""

@@ -13,7 +13,7 @@ from autopilot.kernel.callers import ENGINE, Caller
 from autopilot.kernel.errors import IntegrityError
 from autopilot.kernel.phases import Terminal
 from autopilot.ledger.entry import ArtifactRef, Draft
-from autopilot.process.engine import Engine
+from autopilot.process.engine import Engine, about
 from autopilot.process.state import TaskState
 from autopilot.process.watch import DiaryLine, Escalation, HeldSpan, Instant, Limits, TaskFacts, judge
 
@@ -99,12 +99,7 @@ class Watchdog:
         return tuple(lines[-_DIARY_LINES:])
 
     def _write_diary(self, task: TaskState, diary: bytes) -> None:
-        folder = self._engine.state_dir / "evidence" / task.id
-        folder.mkdir(parents=True, exist_ok=True)
-        fresh = folder / ".loop_diary.md.new"
-        fresh.unlink(missing_ok=True)
-        fresh.write_bytes(diary)
-        fresh.replace(folder / "loop_diary.md")
+        self._engine.place_evidence(f"{task.id}/loop_diary.md", diary)
 
     def _hold(self, task: TaskState, escalation: Escalation, caller: Caller, *, hold: bool) -> None:
         diary = escalation.diary.encode()
@@ -133,11 +128,7 @@ class Watchdog:
         self._engine.emit(
             [
                 events.Escalated(
-                    task=task.id,
-                    phase=task.stage,
-                    seq=entry.seq,
-                    actor=caller.actor,
-                    session=caller.session,
+                    **about(task, caller, entry.seq),
                     cause=escalation.cause,
                 )
             ]

@@ -8,12 +8,12 @@ isolation does not take them. `readonly`, `hidden`, `network` and `scratch_bytes
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 from autopilot.kernel.clock import Clock, SystemClock
 from autopilot.kernel.errors import MissingComponentError
 from autopilot.kernel.stamps import stamp
+from autopilot.kernel.throwaway import throwaway
 from autopilot.sandbox.capture import Ending, Launch, supervise
 from autopilot.sandbox.environment import Places, command_environment
 from autopilot.sandbox.run import CommandResult, CommandSpec, Isolation
@@ -31,8 +31,8 @@ class PlainRunner:
         """Run `spec`; see `run.Runner`."""
         refuse_unrunnable(spec)
         started = stamp(self._clock.wall())
-        with tempfile.TemporaryDirectory(prefix="autopilot-run-", ignore_cleanup_errors=True) as folder:
-            home, tmp = Path(folder, "home"), Path(folder, "tmp")
+        with throwaway("autopilot-run-") as folder:
+            home, tmp = folder / "home", folder / "tmp"
             home.mkdir()
             tmp.mkdir()
             ending = supervise(

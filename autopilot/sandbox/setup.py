@@ -159,9 +159,14 @@ def index_files(caller_env: Mapping[str, str], user_home: Path) -> tuple[dict[st
         values += _values_of(Path(config)) if config else []
     words = {word.removeprefix("file://") for value in values for word in value.split()}
     # /etc's certificates are mounted already; what is named but not there is the index client's to report.
-    named = {Path(os.path.normpath(word)) for word in words if word.startswith("/")}
+    named = {_whole_index(Path(os.path.normpath(word))) for word in words if word.startswith("/")}
     shown = {path for path in named if path.parts[1:2] not in (("etc",), ("dev",))}
     return env, tuple(sorted(path for path in shown if path.exists()))
+
+
+def _whole_index(path: Path) -> Path:
+    """A local index named by its `simple` folder (PEP 503) links to files that lie beside that folder."""
+    return path.parent if path.name == "simple" and len(path.parts) > 2 else path
 
 
 def _values_of(config: Path) -> list[str]:

@@ -1,6 +1,6 @@
 """The counters, and the one table that says which event adds to which.
 
-The rules are those of the ledger fold (`process/state.py`), which is the authority: these counters are what a
+The rules are those of the ledger fold (`process/fold.py`), which is the authority: these counters are what a
 collector sees, and a process that dies between its ledger line and its metric line loses the latter.
 """
 

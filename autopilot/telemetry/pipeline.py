@@ -61,6 +61,9 @@ class Pipeline:
         self._meters = MeterProvider(
             (self._sums, *readers), resource, AlwaysOffExemplarFilter(), shutdown_on_exit=False
         )
+        for provider in (self._tracers, self._meters):
+            # The SDK asked the process's environment; `setup` has asked the one that counts, and it said yes.
+            provider._disabled = False
         self._tracer = self._tracers.get_tracer(names.SCOPE, version)
         meter = self._meters.get_meter(names.SCOPE, version)
         self._counters = {name: meter.create_counter(name, "1", about) for name, about in COUNTERS.items()}

@@ -3,6 +3,9 @@
 Opening it costs nothing: the SDK (some 60 ms) is loaded at the first span or counted event. That import is guarded,
 because the SDK reads the environment while it loads and a malformed OTEL_* variable makes it raise: telemetry that
 cannot start is telemetry that was dropped, not a move refused.
+
+Whether anything is recorded (`OTEL_SDK_DISABLED`) is the given environment's to say, not the process's: who opens a
+workspace with an environment of its own is asked, not who started the process.
 """
 
 from __future__ import annotations
@@ -58,6 +61,7 @@ class Telemetry:
         self._lock = threading.Lock()
         self._pipeline: Pipeline | None = None
         self._failed = False
+        self._disabled = environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
 
     def observe(self, event: Event) -> None:
         """The engine's observer: count what `instruments` says, mark a violation with a span."""
@@ -101,7 +105,7 @@ class Telemetry:
         """The state of the files and of the OTLP export; writes nothing and loads no SDK."""
         problems = [problem for path in (self.traces, self.metrics) if (problem := LineFile(path).problem())]
         problems += [f"{count} {signal} dropped: {cause}" for signal, (count, cause) in self._drops.report().items()]
-        if self._environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        if self._disabled:
             problems.append("OTEL_SDK_DISABLED is set: no span and no counter is recorded")
         otlp = self._otlp()
         if otlp == "missing":
@@ -125,6 +129,9 @@ class Telemetry:
         self.close()
 
     def _started(self, signal: str) -> Pipeline | None:
+        if self._disabled:
+            # Not dropped: it was asked not to be recorded, and the SDK need not even be loaded.
+            return None
         if self._pipeline is not None:
             return self._pipeline
         with self._lock:

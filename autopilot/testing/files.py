@@ -16,6 +16,9 @@ class FaultyFiles(DiskFiles):
     `error`). `half` makes the next failing write leave half of its bytes behind.
     """
 
+    # One after the other, so that the log and the faults are the same in every run.
+    concurrent = False
+
     def __init__(self) -> None:
         self.calls: list[tuple[str, str]] = []
         self.fail: dict[str, int] = {}

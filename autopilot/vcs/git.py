@@ -16,7 +16,6 @@ import os
 import select
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,9 +25,12 @@ from types import TracebackType
 from typing import Self
 
 from autopilot.kernel.errors import MissingComponentError, StorageError
+from autopilot.kernel.throwaway import throwaway
 
 TIMEOUT_SECONDS = 300
 OUTPUT_CAP_BYTES = 256 * 1024 * 1024
+# No object over this is read. git streams what is larger, so that a header that lies costs neither side memory.
+MAX_OBJECT_BYTES = 256 * 1024 * 1024
 # What may be written to a child that waits for input without ever blocking: no pipe holds less.
 PIPE_SAFE_BYTES = 8 * 1024
 
@@ -50,6 +52,7 @@ _CONFIG = """\
 \tcommitGraph = false
 \tmultiPackIndex = false
 \tfsync = committed,loose-object
+\tbigFileThreshold = {big}
 [gc]
 \tauto = 0
 [diff]
@@ -88,8 +91,8 @@ def git_program() -> str:
 def configuration(object_format: str) -> str:
     """The configuration of every git directory the engine makes."""
     if object_format == "sha256":
-        return _CONFIG.format(version=1) + _SHA256_EXTENSION
-    return _CONFIG.format(version=0)
+        return _CONFIG.format(version=1, big=MAX_OBJECT_BYTES + 1) + _SHA256_EXTENSION
+    return _CONFIG.format(version=0, big=MAX_OBJECT_BYTES + 1)
 
 
 def write_git_dir(git_dir: Path, object_format: str) -> None:
@@ -103,9 +106,8 @@ def write_git_dir(git_dir: Path, object_format: str) -> None:
 @contextmanager
 def scratch(parent: Path | None, object_format: str, objects: Path | None = None) -> Iterator[Place]:
     """A place of one's own below `parent` (the system's temporary folder if None), removed on leaving."""
-    with tempfile.TemporaryDirectory(prefix="autopilot-git-", dir=parent) as name:
-        git_dir = Path(name) / "git"
-        work_tree = Path(name) / "tree"
+    with throwaway("autopilot-git-", parent) as folder:
+        git_dir, work_tree = folder / "git", folder / "tree"
         work_tree.mkdir()
         write_git_dir(git_dir, object_format)
         yield Place(git_dir, work_tree, objects or git_dir / "objects")

@@ -14,6 +14,7 @@ A few objects are written loose, many as one pack (with a .keep, so that no gc t
 from __future__ import annotations
 
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,11 +22,21 @@ from pathlib import Path
 
 from autopilot.kernel.errors import ContractError, IntegrityError, StorageError
 from autopilot.vcs.entries import SYMLINK, TREE, Entry, build_trees, object_id, parse_tree
-from autopilot.vcs.git import Conversation, ConversationEndedError, Place, scratch, write_git_dir
+from autopilot.vcs.git import (
+    MAX_OBJECT_BYTES,
+    Conversation,
+    ConversationEndedError,
+    Place,
+    scratch,
+    write_git_dir,
+)
 from autopilot.vcs.packs import PackWriter, sync_folder, write_loose
 
 LOOSE_LIMIT = 32
+MAX_PATHS = 1_000_000
+_TREES_REMEMBERED = 64
 _SCRATCH_LIFE_SECONDS = 24 * 3600
+_PACK_FILES = frozenset({".pack", ".idx", ".rev", ".bitmap", ".mtimes", ".keep", ".promisor"})
 
 
 class ObjectStore:
@@ -39,6 +50,7 @@ class ObjectStore:
     @contextmanager
     def session(self) -> Iterator[ObjectSession]:
         """The store opened: git processes are started on demand and end with the session."""
+        _refuse_special(self._foreign)
         parent: Path | None = None
         if self._engine_dir is not None:
             parent = self._prepared(self._engine_dir)
@@ -83,10 +95,11 @@ class ObjectSession:
         if sha in self._pending:
             return self._pending[sha][1]
         for place in self._sources:
-            talk = self._talk(place)
             try:
-                found, size = self._ask(talk, b"contents", sha)
-                data = talk.exactly(size + 1)[:-1] if found else b""
+                found, size = self._ask(place, b"contents", sha)
+                if size > MAX_OBJECT_BYTES:
+                    raise ContractError("file_too_large", where=sha, detail=f"a {kind} of {size} bytes")
+                data = self._talk(place).exactly(size + 1)[:-1] if found else b""
             except ConversationEndedError:
                 raise _corrupt(place, sha, f"git cannot read the {kind}") from None
             if not found:
@@ -112,16 +125,26 @@ class ObjectSession:
         return parse_tree(self.read(sha, "tree"), id_bytes=len(sha) // 2, where=sha)
 
     def flatten(self, sha: str, prefix: bytes = b"") -> dict[bytes, Entry]:
-        """Every path below a tree that is not a folder."""
+        """Every path below a tree that is not a folder. ContractError `tree_too_large` for more than MAX_PATHS.
+
+        A few small trees that name one another can spell out more paths than any memory holds.
+        """
         found: dict[bytes, Entry] = {}
         waiting = [(prefix, sha)]
+        lately: dict[str, dict[bytes, Entry]] = {}
         while waiting:
             folder, folder_sha = waiting.pop()
-            for name, entry in self.tree(folder_sha).items():
+            if folder_sha not in lately:
+                if len(lately) >= _TREES_REMEMBERED:
+                    lately.clear()
+                lately[folder_sha] = self.tree(folder_sha)
+            for name, entry in lately[folder_sha].items():
                 if entry.mode == TREE:
                     waiting.append((folder + name + b"/", entry.sha))
                 else:
                     found[folder + name] = entry
+            if len(found) + len(waiting) > MAX_PATHS:
+                raise ContractError("tree_too_large", where=sha, detail=f"more than {MAX_PATHS} paths")
         return found
 
     def at(self, tree: str, path: bytes) -> Entry | None:
@@ -190,7 +213,7 @@ class ObjectSession:
         return self._engine
 
     def _own_has(self, sha: str) -> bool:
-        return bool(self._ask(self._talk(self.own_place()), b"info", sha)[0])
+        return bool(self._ask(self.own_place(), b"info", sha)[0])
 
     def _talk(self, place: Place) -> Conversation:
         if place.objects not in self._talks:
@@ -198,12 +221,31 @@ class ObjectSession:
             self._talks[place.objects] = self._processes.enter_context(talk)
         return self._talks[place.objects]
 
-    def _ask(self, talk: Conversation, verb: bytes, sha: str) -> tuple[str, int]:
+    def _ask(self, place: Place, verb: bytes, sha: str) -> tuple[str, int]:
+        _refuse_pipe(place.objects / sha[:2] / sha[2:])
+        talk = self._talk(place)
         talk.send(b"%s %s\n" % (verb, sha.encode()))
         words = talk.until(b"\n").split()
         if len(words) != 3 or words[0].decode() != sha:
             return "", 0
         return words[1].decode(), int(words[2])
+
+
+def _refuse_special(objects: Path) -> None:
+    """ContractError `path_unreadable` for a pipe or device that git would open, and wait at, before it answers."""
+    pack = objects / "pack"
+    packs = [path for path in pack.iterdir() if path.suffix in _PACK_FILES] if pack.is_dir() else []
+    for path in (objects / "info" / "alternates", *packs):
+        _refuse_pipe(path)
+
+
+def _refuse_pipe(path: Path) -> None:
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise ContractError("path_unreadable", where=str(path), detail="not a regular file")
 
 
 def _corrupt(place: Place, sha: str, detail: str) -> IntegrityError:

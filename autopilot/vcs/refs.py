@@ -44,7 +44,7 @@ def read_small(path: Path) -> bytes | None:
 def head_target(git_dir: Path) -> str:
     """The ref that HEAD names, or the commit id it holds."""
     text = (read_small(git_dir / "HEAD") or b"").decode("utf-8", "replace").strip()
-    if text.startswith("ref:"):
+    if text.startswith("ref:") and _is_ref(text[4:].strip()):
         return text[4:].strip()
     if _HEX.fullmatch(text):
         return text
@@ -62,15 +62,22 @@ def resolve(git_dir: Path, common_dir: Path, name: str) -> str | None:
 
 def _follow(git_dir: Path, common_dir: Path, ref: str) -> str | None:
     for _ in range(_MAX_SYMBOLIC_STEPS):
-        if not _REF.fullmatch(ref) or ".." in ref or "//" in ref or ref.endswith("/"):
+        if not _is_ref(ref):
             return None
-        text = _loose(git_dir, common_dir, ref) or _packed(common_dir, ref)
+        text = _loose(git_dir, common_dir, ref)
+        if text is None:
+            text = _packed(common_dir, ref)
         if text is None or _HEX.fullmatch(text):
             return text
         if not text.startswith("ref:"):
-            return None
+            # There and damaged is not the same as not there: a branch without commits has no tracked files.
+            raise _unreadable(common_dir / ref, "neither an id nor the name of a ref")
         ref = text[4:].strip()
     return None
+
+
+def _is_ref(text: str) -> bool:
+    return bool(_REF.fullmatch(text)) and ".." not in text and "//" not in text and not text.endswith("/")
 
 
 def _loose(git_dir: Path, common_dir: Path, ref: str) -> str | None:
@@ -82,8 +89,8 @@ def _loose(git_dir: Path, common_dir: Path, ref: str) -> str | None:
 def _packed(common_dir: Path, ref: str) -> str | None:
     wanted = b" " + ref.encode()
     for line in (read_small(common_dir / "packed-refs") or b"").split(b"\n"):
-        if line.endswith(wanted) and line[: -len(wanted)].isalnum():
-            return line[: -len(wanted)].decode()
+        if line.endswith(wanted):
+            return line[: -len(wanted)].decode("ascii", "replace")
     return None
 
 

@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from autopilot.kernel.errors import ContractError
+from autopilot.kernel.errors import ContractError, IntegrityError
 from autopilot.vcs import refs
 from autopilot.vcs.git import run_git, scratch
 from autopilot.vcs.objects import ObjectStore
@@ -46,6 +46,14 @@ class Repository:
     @classmethod
     def locate(cls, path: Path) -> Repository:
         """The repository `path` lies in. ContractError `not_a_repository` or `unsupported_repository`."""
+        try:
+            return cls._locate(path)
+        except (OSError, ValueError, RuntimeError) as error:
+            # The files that say where a repository is hold any bytes: NULs, names too long, links in a circle.
+            raise ContractError("not_a_repository", where=str(path), detail=f"git's own files: {error}") from None
+
+    @classmethod
+    def _locate(cls, path: Path) -> Repository:
         start = path.resolve()
         for folder in (start, *start.parents):
             if (folder / ".git").is_dir() or (folder / ".git").is_file():
@@ -79,6 +87,9 @@ class Repository:
                 if kind not in ("tag", "commit"):
                     break
                 fields = dict(line.split(" ", 1) for line in _header(objects.read(sha, kind)) if " " in line)
+                wanted = ("tree",) if kind == "commit" else ("object", "type")
+                if not set(wanted) <= set(fields):
+                    raise IntegrityError("git_object_corrupt", where=sha, detail=f"a {kind} that names no {wanted[0]}")
                 if kind == "commit":
                     return fields["tree"]
                 sha, kind = fields["object"], fields["type"]

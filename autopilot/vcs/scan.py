@@ -251,14 +251,21 @@ def _read(handle: int, path: bytes, cap: int) -> tuple[bytes, bool]:
 
 
 def _drain(file: int, size: int, path: bytes, cap: int) -> bytes:
+    if size > cap:
+        # Before anything is read: a sparse file can claim more than there is memory.
+        raise _too_large(path, cap)
     parts, held = [], 0
     # One byte more than the size: the common case ends after the second, empty read.
     while chunk := os.read(file, max(size + 1 - held, 1 << 16)):
         parts.append(chunk)
         held += len(chunk)
         if held > cap:
-            raise ContractError("file_too_large", where=shown(path), detail=f"{shown(path)} is over {cap} bytes")
+            raise _too_large(path, cap)
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _too_large(path: bytes, cap: int) -> ContractError:
+    return ContractError("file_too_large", where=shown(path), detail=f"{shown(path)} is over {cap} bytes")
 
 
 def _read_link(handle: int, path: bytes) -> bytes:

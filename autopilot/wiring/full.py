@@ -4,7 +4,8 @@
     workspace.enforcer.advance_phase("T-1", caller=Caller("agent-7"))
 
 One repository has one ledger. `<git common dir>/autopilot.id` remembers which and how long it was, so that a ledger
-that was deleted or cut back is missed (`ledger_missing`, `truncated`), not silently begun anew.
+that was deleted or cut back is missed (`ledger_missing`, `truncated`), not silently begun anew. `autopilot.toml` is
+the second memory, and the only one that a clone has: it must name the ledger that is opened.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from pathlib import Path
 from autopilot.evidence.contracts import RULES
 from autopilot.kernel.callers import Caller
 from autopilot.kernel.clock import Clock, SystemClock
-from autopilot.kernel.configuration import SETTINGS_FILE, read_location
+from autopilot.kernel.configuration import SETTINGS_FILE, Location, read_location
 from autopilot.kernel.errors import ContractError, IntegrityError
+from autopilot.kernel.placing import refuse_strangers
 from autopilot.kernel.settings import load_settings
 from autopilot.process.approving import ApprovalDesk
 from autopilot.process.attesting import AttestationDesk
@@ -27,13 +29,14 @@ from autopilot.process.enforcer import WorkProcessEnforcer
 from autopilot.process.engine import Engine
 from autopilot.process.evidencing import EvidenceDesk
 from autopilot.process.flagging import FlagDesk
+from autopilot.process.fold import ProcessFold
 from autopilot.process.guidance import Guidance
+from autopilot.process.journaling import JournalDesk
 from autopilot.process.leasing import LeaseDesk
 from autopilot.process.ports import Observer, Store
 from autopilot.process.router import ToolRouter
 from autopilot.process.runners import RunnerDesk
 from autopilot.process.site import Site
-from autopilot.process.state import ProcessFold
 from autopilot.process.tasks import TaskRegister
 from autopilot.process.watching import Watchdog
 from autopilot.storage.files.creation import Genesis, create_store
@@ -98,6 +101,7 @@ class Workspace:
         self.config = ConfigDesk(engine)
         self.watchdog = Watchdog(engine)
         self.guidance = Guidance(engine, runners)
+        self.journal = JournalDesk(engine)
         self.ledger = store
 
     @classmethod
@@ -106,18 +110,18 @@ class Workspace:
     ) -> Workspace:
         """Make the ledger of the repository at `path` and open it.
 
-        ContractError `ledger_exists` if it has one; IntegrityError `ledger_missing` if it had one that is gone,
-        unless `lost` says why a new one may take its place.
+        ContractError `ledger_exists` if it has one; unless `lost` says why a new one may take its place, IntegrityError
+        `ledger_missing` if it had one that is gone, ContractError `ledger_elsewhere` in a clone whose `autopilot.toml`
+        names one. The first line of the new ledger names the lost one; `autopilot.toml` is the caller's to correct.
         """
         outside = outside or here()
         repository = Repository.locate(Path(path))
         place = state_dir(repository, outside.environ)
+        refuse_strangers(place, folders=_STATE_FOLDERS, files=_STATE_FILES)
         known = read_marker(repository.common_dir)
         replaced = None
-        if known is not None and not (place / "ledger" / "LEDGER.json").exists():
-            if not lost.strip():
-                raise _missing(known, place)
-            replaced = {"ledger": known.ledger, "entries": known.size, "reason": lost.strip()}
+        if not (place / "ledger" / "LEDGER.json").exists():
+            replaced = _replaced(known, _location(repository, outside.environ).ledger_id, place, lost.strip())
         parts = StoreParts(place, ProcessFold(), clock=outside.clock)
         store = create_store(parts, Genesis(caller, f"autopilot {VERSION}", replaced))
         write_marker(repository.common_dir, Marker(store.ledger_id, 1))
@@ -127,12 +131,14 @@ class Workspace:
     def open(cls, path: str | Path = ".", *, outside: Outside | None = None) -> Workspace:
         """Open the governed repository at `path` (or above it).
 
-        ContractError `not_a_repository`, `not_a_workspace`; IntegrityError for a ledger that is missing, cut back or
-        does not verify.
+        ContractError `not_a_repository`, `not_a_workspace`; IntegrityError for a ledger that is missing, cut back,
+        does not verify, or is not the one that `autopilot.toml` names (`ledger_unlike_settings`), and for a state
+        directory with links in it (`state_linked`).
         """
         outside = outside or here()
         repository = Repository.locate(Path(path))
         place = state_dir(repository, outside.environ)
+        refuse_strangers(place, folders=_STATE_FOLDERS, files=_STATE_FILES)
         marker = read_marker(repository.common_dir)
         if not (place / "ledger" / "LEDGER.json").exists():
             if marker is not None:
@@ -140,11 +146,15 @@ class Workspace:
             raise ContractError("not_a_workspace", where=str(repository.root), detail=f"no ledger in {place}")
         floor = marker.size if marker is not None else 0
         store = FileStore.open(StoreParts(place, ProcessFold(), clock=outside.clock, floor=floor))
-        if marker is not None and marker.ledger != store.ledger_id:
+        named = _location(repository, outside.environ).ledger_id
+        try:
+            _check_identity(store.ledger_id, marker, named, place)
+        except IntegrityError:
             store.close()
-            detail = f"the repository's ledger is {marker.ledger}, this one is {store.ledger_id}"
-            raise IntegrityError("ledger_missing", where=str(place), detail=detail)
-        return cls(repository, store, outside)
+            raise
+        workspace = cls(repository, store, outside)
+        workspace.journal.mend()
+        return workspace
 
     def close(self) -> None:
         """Note the ledger's length beside the repository, and give everything back."""
@@ -165,10 +175,33 @@ class Workspace:
         self.close()
 
 
+# What the engine keeps below the state directory for itself. The folders of tasks, of the journal and of telemetry are
+# opened link-free at each use instead: a link there stops one task, or costs what is only shown.
+_STATE_FOLDERS = (
+    "ledger",
+    "ledger/seg",
+    "leases",
+    "cache",
+    "cache/deps",
+    "git",
+    "git/objects",
+    "git/tmp",
+    "evidence",
+    "evidence/.objects",
+)
+_STATE_FILES = (
+    "ledger/LEDGER.json",
+    "ledger/lock",
+    "ledger/queue",
+    "ledger/head",
+    "ledger/POISONED",
+    "leases/leases.wal",
+)
+
+
 def state_dir(repository: Repository, environ: Mapping[str, str]) -> Path:
     """Where the state is: `state/` in the main worktree (or a bare common directory), or where it was moved."""
-    settings = _settings_path(repository)
-    location = read_location(settings.read_bytes() if settings is not None else None, environ)
+    location = _location(repository, environ)
     if location.store:
         # A store that is asked for and not used would split the record: refused, never ignored.
         raise ContractError(
@@ -178,6 +211,11 @@ def state_dir(repository: Repository, environ: Mapping[str, str]) -> Path:
             remedy="unset AUTOPILOT_STORE and `store` in autopilot.toml",
         )
     return (repository.main_worktree / location.state_dir).absolute()
+
+
+def _location(repository: Repository, environ: Mapping[str, str]) -> Location:
+    settings = _settings_path(repository)
+    return read_location(settings.read_bytes() if settings is not None else None, environ)
 
 
 def _settings_path(repository: Repository) -> Path | None:
@@ -190,6 +228,28 @@ def _excluded(repository: Repository, place: Path) -> tuple[str, ...]:
         return (place.relative_to(repository.root).as_posix(),)
     except ValueError:
         return ()
+
+
+def _replaced(known: Marker | None, named: str, place: Path, reason: str) -> dict[str, str | int] | None:
+    """What the first line says of the ledger whose place the new one takes; None where there never was one."""
+    if known is None and not named:
+        return None
+    if not reason and known is not None:
+        raise _missing(known, place)
+    if not reason:
+        raise ContractError("ledger_elsewhere", where=SETTINGS_FILE, detail=f"ledger {named} is not in {place}")
+    # In a clone nothing says how long the lost ledger was.
+    lost = known or Marker(named, 0)
+    return {"ledger": lost.ledger, "entries": lost.size, "reason": reason}
+
+
+def _check_identity(opened: str, marker: Marker | None, named: str, place: Path) -> None:
+    if marker is not None and marker.ledger != opened:
+        detail = f"the repository's ledger is {marker.ledger}, this one is {opened}"
+        raise IntegrityError("ledger_missing", where=str(place), detail=detail)
+    if named and named != opened:
+        detail = f"{SETTINGS_FILE} names ledger {named}, the one in {place} is {opened}"
+        raise IntegrityError("ledger_unlike_settings", where=f"{SETTINGS_FILE}: ledger_id", detail=detail)
 
 
 def _missing(marker: Marker, place: Path) -> IntegrityError:

@@ -122,7 +122,8 @@ class Shell:
         folder.mkdir(parents=True)
         make_repository(folder)
         self.folders = {False: folder, True: folder}
-        (self.home / "check_ledger.py").write_bytes((ROOT / "scripts" / "check_ledger.py").read_bytes())
+        for script in ("check_ledger.py", "check_statements.py"):
+            (self.home / script).write_bytes((ROOT / "scripts" / script).read_bytes())
         tools = self.home / ".tools"
         tools.mkdir()
         for name, words in (("autopilot", "-m autopilot.cli.main "), ("python3", ""), ("python", "")):

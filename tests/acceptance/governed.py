@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from autopilot.cli.demo.honest import AGENT, FILE_MAP, REVIEWER, HonestAgent
 from autopilot.cli.demo.project import FILES, git, make_repository
@@ -22,6 +23,7 @@ from autopilot.kernel.phases import PHASES, Phase
 from autopilot.kernel.reasons import Reason
 from autopilot.ledger.entry import LedgerEntry
 from autopilot.onboarding.detect import propose
+from autopilot.process.ports import Store, Transaction
 from autopilot.process.state import TaskState
 from autopilot.testing.clock import FakeClock
 from autopilot.wiring.full import Outside, Workspace
@@ -97,6 +99,15 @@ class Governed:
         self.clock = clock or self.clock
         self.workspace = Workspace.open(self.root, outside=Outside(environ=self.environ, clock=self.clock))
 
+    def overtake(self, call: Callable[[Workspace], object]) -> None:
+        """Let `call`, of another opened workspace, come between the next decision and its line."""
+
+        def meanwhile() -> None:
+            with Workspace.open(self.root, outside=Outside(environ=self.environ, clock=self.clock)) as other:
+                call(other)
+
+        self.workspace.engine.store = Overtaken(self.workspace.ledger, meanwhile)
+
     def settings(self, change: Callable[[str], str]) -> None:
         """Edit autopilot.toml and open the workspace anew."""
         path = self.root / "autopilot.toml"
@@ -106,6 +117,27 @@ class Governed:
     def git(self, *words: str) -> str:
         """One git command in the repository, as an agent would type it."""
         return git(self.root, *words)
+
+
+class Overtaken:
+    """The store of a workspace, with one other call let in just before its next transaction.
+
+    That is the moment between decision and line: what has to be asked again under the lock is asked too late without.
+    """
+
+    def __init__(self, store: Store, meanwhile: Callable[[], object]) -> None:
+        self._store = store
+        self._meanwhile: Callable[[], object] | None = meanwhile
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """As the store's, behind the other call."""
+        meanwhile, self._meanwhile = self._meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        return self._store.transaction()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
 
 
 @dataclass

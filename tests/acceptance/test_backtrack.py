@@ -1,6 +1,6 @@
 """Backtracks: always open to a task that fails its phase, and what they retire is worth nothing.
 
-Red without: `entered_epoch`, `evidence` and `grants` in `_backtrack` (process/state.py); `RunnerDesk.retire`;
+Red without: `entered_epoch`, `evidence` and `grants` in `_backtrack` (process/fold.py); `RunnerDesk.retire`;
 `check_live` (evidence/artifacts.py).
 """
 

@@ -48,7 +48,7 @@ def prepared(at: Prepare, phase: Phase) -> Governed:
     """In `phase`, its documents written and its commands run already, so that the tests below need not run them."""
     governed = at(phase)
     governed.agent.prepare(phase)
-    assert governed.workspace.enforcer.verify(TASK, caller=governed.caller()).admitted
+    assert governed.workspace.enforcer.verify(TASK, caller=governed.caller()).verdict.admitted
     return governed
 
 
@@ -184,3 +184,8 @@ def test_a_command_that_the_profile_needs_must_be_configured(fresh: Governed) ->
         fresh.agent.open()
     assert caught.value.code == "not_configured"
     assert not fresh.lines("task.opened")
+    (line,) = fresh.lines("gate.verdict")
+    assert (line.seq, line.task) == (caught.value.seq, None)
+    assert [(reason["code"], reason["where"]) for reason in line.data["reasons"]] == [
+        ("not_configured", "commands.coverage")
+    ]

@@ -1,10 +1,12 @@
 """Flags and configuration: tightening counts at once, loosening only when a person seals it.
 
-Red without: `settle` (kernel/flags.py) in `Engine.modes`; `_by_mode` (process/admission.py); `FlagDesk.set`;
-`ConfigDesk.governing`; `effective` (kernel/settings_changes.py).
+Red without: `settle` (kernel/flags.py) in `Engine.modes`; `by_mode` (process/admission.py); `_same_modes`
+(process/enforcer.py); `FlagDesk.set`; `ConfigDesk.governing`; `effective` (kernel/settings_changes.py).
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 import pytest
 from governed import HUMAN, OTHER, TASK, Governed, Prepare, refused
@@ -15,6 +17,7 @@ from autopilot.kernel.errors import ContractError, RefusedError
 from autopilot.kernel.flags import FLAGS
 from autopilot.kernel.phases import Phase
 from autopilot.process.router import ToolCall
+from autopilot.wiring.full import Workspace
 
 SWITCHABLE = [name for name in FLAGS if name != "telemetry"]
 
@@ -88,6 +91,30 @@ def test_observe_of_one_enforcement_is_not_observe_of_another(at: Prepare) -> No
         governed.advance()
 
 
+def test_no_move_lands_behind_a_stricter_flag_than_it_was_judged_by(at: Prepare) -> None:
+    governed = strayed(at)
+    governed.workspace.flags.set("plan_lock", "observe", reason="we look first", caller=HUMAN)
+    governed.overtake(partial(_set_flag, name="plan_lock", mode="enforce"))
+    with refused(governed, "outside_plan") as refusal:
+        governed.advance()
+    assert refusal.line.seq > governed.lines("flag.changed")[-1].seq > governed.lines("phase.transition")[-1].seq
+
+
+def test_no_verification_is_recorded_behind_a_stricter_flag_than_it_was_judged_by(at: Prepare) -> None:
+    governed = strayed(at)
+    governed.workspace.flags.set("plan_lock", "observe", reason="we look first", caller=HUMAN)
+    governed.overtake(partial(_set_flag, name="plan_lock", mode="enforce"))
+    found = governed.workspace.enforcer.verify(TASK, caller=AGENT)
+    assert found.verdict.codes() == ("outside_plan",)
+    assert found.entry == governed.lines("gate.verdict")[-1]
+    assert found.seq > governed.lines("flag.changed")[-1].seq
+    assert not [line for line in governed.lines("evidence.added") if line.data["phase"] == Phase.IMPLEMENT]
+
+
+def _set_flag(workspace: Workspace, *, name: str, mode: str) -> None:
+    workspace.flags.set(name, mode, reason="meanwhile", caller=OTHER)
+
+
 @pytest.mark.parametrize("mode", ["observe", "off"])
 def test_the_order_of_phases_and_what_was_sealed_cannot_be_switched_off(at: Prepare, mode: str) -> None:
     governed = at(Phase.SPEC)
@@ -130,6 +157,9 @@ def test_a_configuration_loosened_before_a_task_opens_is_inert(fresh: Governed) 
     with pytest.raises(RefusedError) as caught:
         fresh.workspace.config.seal(AGENT)
     assert caught.value.code == "human_only"
+    (line,) = fresh.lines("violation")
+    assert (line.seq, line.task, line.data["code"]) == (caught.value.seq, None, "human_only")
+    assert len(fresh.lines("config.sealed")) == 1
 
 
 def test_a_tightened_threshold_counts_at_once(at: Prepare) -> None:

@@ -36,3 +36,16 @@ def test_the_honest_agent_passes_all_that_the_forgeries_fail(at: Prepare) -> Non
     governed.work()
     assert governed.task.stage == "CLOSED"
     assert not governed.lines("violation")
+
+
+def test_who_takes_a_forgery_away_can_go_on(at: Prepare) -> None:
+    """The refusal of a forgery leaves no file of the engine's behind that the next call would take for another one."""
+    governed = at(Phase.VERIFY)
+    forged = governed.evidence(Phase.VERIFY, "test_results.json")
+    forged.parent.mkdir(parents=True, exist_ok=True)
+    forged.write_text('{"passed": 200}')
+    with refused(governed, "evidence_forged"):
+        governed.advance()
+    forged.unlink()
+    governed.advance()
+    assert governed.task.stage == Phase.REVIEW

@@ -1,7 +1,8 @@
 """Leases: one holder of a task's phase, and no stale one gets through.
 
 Red without: `standing` and `handover` (leases/); `LeaseDesk.ensure` in the enforcer and the evidence desk; the fence
-check of the store's `append`.
+check of the store's `append`; for the fail-open path `by_mode` in `LeaseDesk` and the enforcer, and `_ALWAYS`
+(process/admission.py).
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from governed import HUMAN, OTHER, TASK, Governed, Prepare, refused
 from autopilot.cli.demo.honest import AGENT, REVIEWER
 from autopilot.kernel.callers import Caller
 from autopilot.kernel.clock import SystemClock
-from autopilot.kernel.errors import LeaseRefusedError
+from autopilot.kernel.errors import LeaseRefusedError, TransitionRefusedError
 from autopilot.kernel.phases import Phase
 from autopilot.leases.terms import Claim
+from autopilot.ledger.entry import LedgerEntry
 from autopilot.wiring.full import Outside, Workspace
 
 
@@ -151,6 +153,103 @@ def test_the_clock_of_another_boot_ends_every_lease(at: Prepare) -> None:
         governed.advance(caller=AGENT)
 
 
+# --- the fail-open path: the flag `leases`
+
+
+def failing_open(at: Prepare, mode: str) -> Governed:
+    """AGENT holds STRATEGIZE with its work done, and OTHER comes without the lease."""
+    governed = strategized(at)
+    governed.workspace.leases.acquire(TASK, caller=AGENT)
+    if mode != "enforce":
+        governed.workspace.flags.set("leases", mode, reason="the lease log is in doubt", caller=HUMAN)
+    return governed
+
+
+def observed(line: LedgerEntry) -> list[str]:
+    shown = line.data["gate"]["observed"] if "gate" in line.data else line.data["observed"]
+    return [reason["code"] for reason in shown]
+
+
+def test_by_default_who_does_not_hold_the_phase_is_refused(at: Prepare) -> None:
+    governed = failing_open(at, "enforce")
+    with refused(governed, "lease_held"):
+        governed.advance(caller=OTHER)
+
+
+@pytest.mark.parametrize(("mode", "codes"), [("observe", ["lease_held"]), ("off", [])])
+def test_a_move_without_the_lease_claims_and_hands_on_nothing(at: Prepare, mode: str, codes: list[str]) -> None:
+    governed = failing_open(at, mode)
+    before = governed.workspace.leases.held(TASK)
+    plan = governed.workspace.enforcer.preview(TASK, caller=OTHER)
+    assert ([reason.code for reason in plan.observed], plan.admitted) == (codes, True)
+    line = governed.advance(caller=OTHER)
+    assert (line.lease, line.data["handover"], observed(line)) == (None, None, codes)
+    assert governed.task.stage == Phase.SPEC
+    assert governed.workspace.leases.held(TASK) == before, "the lease that stands is its holder's"
+    assert not governed.lines("violation")
+    # Set back, the flag enforces at once: who holds the lease that stands goes on, the other waits.
+    governed.workspace.flags.set("leases", "enforce", reason="found it", caller=OTHER)
+    governed.agent.prepare(Phase.SPEC)
+    with refused(governed, "lease_held"):
+        governed.advance(caller=OTHER)
+    assert governed.advance(caller=AGENT).lease is not None
+    governed.reopen()
+    assert governed.workspace.ledger.verify().status == "intact"
+
+
+@pytest.mark.parametrize(("mode", "codes"), [("observe", ["lease_held"]), ("off", [])])
+def test_evidence_checks_and_backtracks_without_the_lease(at: Prepare, mode: str, codes: list[str]) -> None:
+    governed = failing_open(at, mode)
+    enforcer, path = governed.workspace.enforcer, governed.evidence(Phase.STRATEGIZE, "strategy.md")
+    added = governed.workspace.evidence.add(TASK, path, caller=OTHER)
+    checked = enforcer.verify(TASK, caller=OTHER).entry
+    governed.advance(caller=OTHER)
+    back = enforcer.backtrack(TASK, Phase.STRATEGIZE, reason="too early", caller=OTHER)
+    for line in (added, checked, back):
+        assert (line.lease, observed(line)) == (None, codes), line.kind
+
+
+@pytest.mark.parametrize(("fence", "code"), [(1, "stale_fence"), (99, "lease_token_mismatch")])
+@pytest.mark.parametrize("mode", ["observe", "off"])
+def test_no_mode_lets_a_stale_or_made_up_fence_pass(at: Prepare, mode: str, fence: int, code: str) -> None:
+    governed = failing_open(at, mode)
+    governed.workspace.flags.set("evidence_gate", mode, reason="and all the rest", caller=HUMAN)
+    governed.workspace.leases.force(TASK, caller=HUMAN, reason="the agent hangs")
+    enforcer, path = governed.workspace.enforcer, governed.evidence(Phase.STRATEGIZE, "strategy.md")
+    mine = claim(AGENT, fence)
+    for call in (
+        lambda: enforcer.advance_phase(TASK, caller=AGENT, lease=mine),
+        lambda: enforcer.verify(TASK, caller=AGENT, lease=mine),
+        lambda: governed.workspace.evidence.add(TASK, path, caller=AGENT, lease=mine),
+    ):
+        with refused(governed, code) as refusal:
+            call()
+        assert refusal.line.kind == "violation"
+
+
+@pytest.mark.parametrize("call", ["advance", "evidence add"])
+def test_a_flag_that_is_set_back_before_the_line_refuses_it(at: Prepare, call: str) -> None:
+    governed = failing_open(at, "observe")
+    governed.overtake(lambda other: other.flags.set("leases", "enforce", reason="found it", caller=AGENT))
+    with refused(governed, "lease_held"):
+        if call == "advance":
+            governed.advance(caller=OTHER)
+        path = governed.evidence(Phase.STRATEGIZE, "strategy.md")
+        governed.workspace.evidence.add(TASK, path, caller=OTHER)
+
+
+@pytest.mark.parametrize("mode", ["observe", "off"])
+def test_of_two_without_the_lease_the_first_to_move_wins(at: Prepare, mode: str) -> None:
+    governed = failing_open(at, mode)
+    third = Caller("agent-third", "agent", "third-1")
+    governed.overtake(lambda other: other.enforcer.advance_phase(TASK, caller=third))
+    with pytest.raises(TransitionRefusedError) as caught:
+        governed.advance(caller=OTHER)
+    assert caught.value.code == "lost_race"
+    (line,) = governed.lines("phase.transition")
+    assert line.caller == third
+
+
 HOLD = """
     import os, sys
     from autopilot.kernel.callers import Caller
@@ -183,6 +282,35 @@ def test_the_death_of_a_holding_process_frees_the_phase_at_once(at: Prepare) -> 
     assert governed.task.stage == Phase.SPEC
 
 
+@pytest.mark.parametrize("mode", ["observe", "off"])
+def test_processes_without_the_lease_leave_one_chain(at: Prepare, mode: str) -> None:
+    governed = failing_open(at, mode)
+    governed.workspace.close()
+    outside = Outside(environ=governed.environ, clock=SystemClock())
+    with Workspace.open(governed.root, outside=outside) as workspace:
+        workspace.leases.acquire(TASK, caller=AGENT)
+    program = [sys.executable, "-c", textwrap.dedent(CONTEND), str(governed.root)]
+    racers = [
+        subprocess.Popen([*program, name, "SPEC"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for name in "ab"
+    ]
+    for racer in racers:
+        assert racer.stdout is not None
+        assert racer.stdout.readline() == "ready\n"
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    answers = [racer.communicate()[0].split() for racer in racers]
+    assert sorted(answer[0] for answer in answers) == ["lost", "won"], answers
+    assert {answer[1] for answer in answers if answer[0] == "lost"} <= {"lost_race", "already_in_phase"}, answers
+    governed.workspace = Workspace.open(governed.root, outside=outside)
+    (line,) = governed.lines("phase.transition")
+    assert (line.lease, observed(line)) == (None, ["lease_held"] if mode == "observe" else [])
+    assert not governed.lines("violation")
+    assert governed.workspace.ledger.verify().status == "intact"
+
+
 CONTEND = """
     import sys
     from autopilot.kernel.callers import Caller
@@ -193,7 +321,8 @@ CONTEND = """
     sys.stdin.readline()
     name = "agent-" + sys.argv[2]
     try:
-        print("won", workspace.enforcer.advance_phase("T-1", caller=Caller(name, "agent", name)).seq)
+        to = sys.argv[3] if len(sys.argv) > 3 else None
+        print("won", workspace.enforcer.advance_phase("T-1", to, caller=Caller(name, "agent", name)).seq)
     except RefusedError as refusal:
         print("lost", refusal.code, refusal.verdict.exit_code)
     workspace.close()

@@ -131,7 +131,7 @@ def check(folder: Path, told: list[dict[str, Any]], tasks: list[str]) -> None:
 
     assert not [line.body["data"] for line in lines.values() if line.kind == "violation"]
     for one in told:
-        if one["exit"]:
+        if one["exit"] and not went_past_the_end(one, lines):
             assert one["exit"] == 5, f"a loser's answer is exit 5: {one}"
             assert all(REASON_CODES[code].standing is Standing.LEASE for code in one["codes"]), one
     assert governed.store_problems(folder / "repository") == []
@@ -144,6 +144,15 @@ def check(folder: Path, told: list[dict[str, Any]], tasks: list[str]) -> None:
 def is_move(one: dict[str, Any]) -> bool:
     """Whether a worker was told that its move was made."""
     return bool(one["act"] == "advance" and one["exit"] == 0)
+
+
+def went_past_the_end(one: dict[str, Any], lines: dict[int, governed.Line]) -> bool:
+    """Whether a worker asked for the phase after the last: another made the last move after it had looked.
+
+    A worker that named the phase it meant would be refused as well, and as out of sequence if it lost two moves.
+    """
+    line = lines.get(one.get("refused_seq") or -1)
+    return line is not None and line.kind == "gate.verdict" and line.body["phase"]["from"] == str(UNTIL)
 
 
 def run(folder: Path, *, tasks: int, seed: int, seconds: float) -> None:

@@ -1,20 +1,25 @@
 """Restarts and lost files: the ledger is the state, everything else can be deleted, and a lost ledger is missed.
 
-Red without: `ProcessFold` (process/state.py); the marker in `Workspace.open` (wiring/full.py); `_finished`
-(sandbox/setup.py).
+Red without: `ProcessFold` (process/fold.py); the marker in `Workspace.open` (wiring/full.py); `_finished`
+(sandbox/setup.py); `JournalDesk.mend` in `Workspace.open`.
 """
 
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
+import sys
+import textwrap
 
 import pytest
 from governed import TASK, Governed, Prepare, refused
 
 from autopilot.cli.demo.honest import AGENT
+from autopilot.journal.projection import parse
 from autopilot.kernel.errors import ContractError, IntegrityError
 from autopilot.kernel.phases import PHASES, Phase
-from autopilot.process.state import ProcessFold
+from autopilot.process.fold import ProcessFold
 from autopilot.wiring.full import Outside, Workspace
 
 
@@ -53,6 +58,49 @@ def test_caches_and_projections_can_be_deleted(at: Prepare, phase: Phase) -> Non
     governed.agent.prepare(phase)
     governed.advance()
     assert governed.workspace.ledger.verify().status == "intact"
+
+
+DIE_BEHIND_THE_LINE = """
+    import os, sys
+    from autopilot.cli.demo.honest import AGENT
+    from autopilot.process.journaling import JournalDesk
+    from autopilot.wiring.full import Workspace
+    JournalDesk.project = lambda *_: os.kill(os.getpid(), 9)
+    workspace = Workspace.open(sys.argv[1])
+    workspace.leases.acquire("T-1", caller=AGENT)
+    workspace.enforcer.advance_phase("T-1", caller=AGENT)
+"""
+
+
+@pytest.mark.parametrize("phase", [Phase.STRATEGIZE, Phase.MONITOR])
+def test_the_next_opening_mends_the_journal_that_a_killed_move_left_short(at: Prepare, phase: Phase) -> None:
+    # Behind the closing move comes no other one that would make the file anew.
+    governed = at(phase)
+    governed.agent.prepare(phase)
+    governed.workspace.close()
+    program = [sys.executable, "-c", textwrap.dedent(DIE_BEHIND_THE_LINE), str(governed.root)]
+    killed = subprocess.run(program, check=False, timeout=120, capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    path = governed.state_dir / "journal" / f"{TASK}.jsonl"
+    short = parse(path.read_bytes()) if path.exists() else ()
+    governed.workspace = opened(governed)
+    moves = [line.seq for kind in ("phase.transition", "task.closed") for line in governed.lines(kind)]
+    assert governed.task.stage == phase.following, "the move stands: its line was written"
+    assert [one.seq for one in parse(path.read_bytes())] == moves
+    assert len(short) == len(moves) - 1
+    assert path.read_bytes() == governed.workspace.journal.rebuild(governed.task)
+
+
+def test_an_opening_leaves_a_whole_journal_alone_and_a_broken_one_to_be_read_about(at: Prepare) -> None:
+    governed = at(Phase.SPEC)
+    path = governed.state_dir / "journal" / f"{TASK}.jsonl"
+    whole, number = path.read_bytes(), path.stat().st_ino
+    governed.reopen()
+    assert (path.read_bytes(), path.stat().st_ino) == (whole, number)
+    governed.object(governed.lines("phase.transition")[-1].data["journal"]).write_bytes(b"{}")
+    path.unlink()
+    governed.reopen()
+    assert governed.task.stage == Phase.SPEC, "an opening fails over nothing that is only shown"
 
 
 def test_edited_caches_admit_nothing(at: Prepare) -> None:

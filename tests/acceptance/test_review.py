@@ -1,18 +1,19 @@
 """Review by somebody else; the commit that ships; the worktree in which the work happens.
 
-Red without: `_reviewer` (evidence/rules/review.py); `_check_commit` (process/runners/phases.py); the worktree check of
-`RunnerDesk.start`.
+Red without: `_reviewer` (evidence/rules/review.py); `_check_commit`, `_check_deployed` (process/runners/phases.py); the
+worktree check of `RunnerDesk.start`.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 from governed import TASK, Governed, Prepare, refused
 
 from autopilot.cli.demo.honest import AGENT, REVIEWER
-from autopilot.cli.demo.project import commit
+from autopilot.cli.demo.project import BUG, FIX, commit
 from autopilot.kernel.callers import Caller
 from autopilot.kernel.phases import Phase
 from autopilot.wiring.full import Outside, Workspace
@@ -86,6 +87,36 @@ def test_pr_is_not_left_with_work_that_was_not_committed(at: Prepare) -> None:
     governed.agent.prepare(Phase.PR)
     governed.git("reset", "-q", "--soft", before)
     governed.agent.write(Phase.PR, "pr_url.txt", f"main@{before}\n")
+    with refused(governed, "tree_mismatch"):
+        governed.advance()
+
+
+def test_what_went_out_is_what_was_judged(at: Prepare) -> None:
+    """The defect comes back in a later commit, and that commit is named as the one that went out."""
+    governed = at(Phase.MONITOR)
+    source = governed.root / "shop" / "pricing.py"
+    source.write_text(source.read_text().replace(FIX, BUG))
+    commit(governed.root, "Back again")
+    governed.agent.prepare(Phase.MONITOR)
+    with refused(governed, "tree_mismatch"):
+        governed.advance()
+
+
+def test_later_work_does_not_keep_a_task_from_its_end(at: Prepare) -> None:
+    governed = at(Phase.MONITOR)
+    governed.agent.prepare(Phase.MONITOR)
+    (governed.root / "later.txt").write_text("the next piece of work\n")
+    commit(governed.root, "Later work")
+    governed.advance()
+    assert governed.task.stage == "CLOSED"
+
+
+@pytest.mark.parametrize("named", ["0" * 40, "deadbeef" * 5])
+def test_a_commit_that_is_not_there_did_not_go_out(at: Prepare, named: str) -> None:
+    governed = at(Phase.MONITOR)
+    governed.agent.prepare(Phase.MONITOR)
+    place = governed.evidence("monitor", "deployment_status.json")
+    place.write_text(json.dumps(json.loads(place.read_text()) | {"commit": named}))
     with refused(governed, "tree_mismatch"):
         governed.advance()
 

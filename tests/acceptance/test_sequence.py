@@ -88,6 +88,8 @@ def test_a_closed_task_goes_nowhere(at: Prepare) -> None:
         governed.advance(caller=AGENT)
     with refused(governed, "task_closed"):
         governed.workspace.enforcer.backtrack(TASK, Phase.SPEC, reason="once more", caller=AGENT)
+    with refused(governed, "task_closed"):
+        governed.workspace.enforcer.verify(TASK, caller=AGENT)
 
 
 def test_ids_that_differ_in_case_only_are_one_task(fresh: Governed) -> None:
@@ -98,6 +100,12 @@ def test_ids_that_differ_in_case_only_are_one_task(fresh: Governed) -> None:
             fresh.workspace.tasks.open(name, title="The same again", caller=AGENT)
         assert caught.value.code == "task_exists"
         assert not [line for line in fresh.lines("task.opened") if line.seq > head]
+        # On record, and not as T-1's: its phase was not judged.
+        (line,) = [line for line in fresh.lines("gate.verdict") if line.seq > head]
+        assert (line.seq, line.task, line.caller) == (caught.value.seq, None, AGENT)
+        assert (line.data["asked"], line.data["verdict"]) == (f"task open {name}", "fail")
+        assert [reason["code"] for reason in line.data["reasons"]] == ["task_exists"]
+    assert "evidence_gate_failed" not in fresh.workspace.ledger.view().state.counters
 
 
 @pytest.mark.parametrize("name", ["../T-1", "T/1", "", ".T", "T" * 65, "T..1", "T-1\n", "Ｔ-1"])

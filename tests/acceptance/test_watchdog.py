@@ -45,6 +45,9 @@ def test_three_violations_of_one_kind_hold_the_task(at: Prepare) -> None:
     assert refusal.exit_code == 4
     with refused(governed, "task_held"):
         governed.workspace.enforcer.backtrack(TASK, Phase.STRATEGIZE, reason="away from here", caller=AGENT)
+    for caller in (AGENT, OTHER):
+        with refused(governed, "task_held"):
+            governed.workspace.enforcer.verify(TASK, caller=caller)
 
 
 @pytest.mark.parametrize("caller", [AGENT, OTHER, Caller("autopilot", "engine", "e-1")])

@@ -10,6 +10,7 @@ import os
 import pty
 import select
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -72,3 +73,16 @@ def run_at_terminal(words: list[str], folder: Path, typed: str) -> tuple[int, st
     _, status = os.waitpid(process, 0)
     os.close(terminal)
     return os.waitstatus_to_exitcode(status), shown.decode("utf-8", "replace")
+
+
+def run_without_terminal(words: list[str], environ: dict[str, str]) -> tuple[int, str]:
+    """Run a command as an agent's host does, with nobody to ask; its exit code and its standard output."""
+    with tempfile.NamedTemporaryFile() as shown:
+        files = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, shown.name, os.O_WRONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+        ]
+        process = os.posix_spawn(words[0], words, {**os.environ, **environ}, file_actions=files)
+        _, status = os.waitpid(process, 0)
+        return os.waitstatus_to_exitcode(status), Path(shown.name).read_text("utf-8", "replace")

@@ -25,7 +25,7 @@ def check_smoke_results(data: bytes, context: RuleContext) -> tuple[Reason, ...]
 
 @refusing
 def check_deployment_status(data: bytes, context: RuleContext) -> tuple[Reason, ...]:
-    """A state a task may end in, of the commit that PR named, with a note."""
+    """A state a task may end in, with a note. That its commit is one with the judged tree, the runner looks up."""
     value = read_json(data, name=NAME, cap=MAX_BYTES)
     if isinstance(value, dict) and any(isinstance(each, str) and has_hint(each) for each in value.values()):
         return (Reason("skeleton_unchanged", detail=HINT_STANDS, where=NAME),)
@@ -33,9 +33,6 @@ def check_deployment_status(data: bytes, context: RuleContext) -> tuple[Reason, 
     findings: list[Finding] = []
     if status.status in ENDED_BADLY:
         findings.append(Finding("deployment_failed", f"the status is {status.status}", item="status"))
-    if context.commit is not None and status.commit != context.commit:
-        detail = f"it is of {status.commit[:12]}, PR was left with {context.commit[:12]}"
-        findings.append(Finding("tree_mismatch", detail, item="commit"))
     note = (Passage("note", 0, status.note),)
     findings.extend(check_grounding(note, GROUNDING, context.subject, hints=hints_of(NAME)))
     return reasons_of(NAME, findings)

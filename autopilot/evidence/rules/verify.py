@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from autopilot.evidence.context import RuleContext
 from autopilot.evidence.findings import refusing
+from autopilot.evidence.reported import unreported
 from autopilot.evidence.rules.plan import blocks_differ
 from autopilot.evidence.values.accept import AcceptResults
 from autopilot.evidence.values.build_log import parse_build_log
@@ -24,11 +25,13 @@ def check_test_results(data: bytes, context: RuleContext) -> tuple[Reason, ...]:
     misfit = check_binding(results, context)
     if misfit or results.run is None:
         return misfit
-    return (
+    reasons = (
         *_report_faults(results, results.run),
         *_against_base(results, context),
         *_named_tests(results, context),
     )
+    # Of a run that is refused already these would only repeat that it did not go as it should.
+    return reasons or (*_control(results, context), *_changed_tests(results, context))
 
 
 def check_binding(evidence: CommandEvidence, context: RuleContext) -> tuple[Reason, ...]:
@@ -90,6 +93,29 @@ def _against_base(results: TestResults, context: RuleContext) -> tuple[Reason, .
     if inert:
         reasons.append(Reason("tests_skipped", detail=_some(inert), where=TestResults.artifact))
     return tuple(reasons)
+
+
+def _control(results: TestResults, context: RuleContext) -> tuple[Reason, ...]:
+    """The engine's own tests ended as they must, if they did so on the base."""
+    base = context.base_inventory
+    if base is None or base.control != "kept" or results.control == "kept":
+        return ()
+    detail = {
+        "absent": "they are not in the report: it was not written by a runner that ran what lay there",
+        "bent": "they have another outcome: failures are swallowed, or outcomes rewritten",
+    }.get(results.control, "they were not laid into the copy")
+    return (Reason("control_tests", detail=detail, where=TestResults.artifact),)
+
+
+def _changed_tests(results: TestResults, context: RuleContext) -> tuple[Reason, ...]:
+    """Each test file that was added or changed has a case in the report, unless the base's own report had none."""
+    wanted = context.changed_tests
+    base = context.base_inventory
+    if base is not None:
+        there = frozenset(wanted) & context.paths
+        wanted = tuple(sorted(set(wanted) - set(unreported(there, (case.id for case in base.cases)))))
+    missing = unreported(wanted, (case.id for case in results.cases))
+    return (Reason("tests_unreported", detail=_some(missing), where=TestResults.artifact),) if missing else ()
 
 
 def _named_tests(results: TestResults, context: RuleContext) -> tuple[Reason, ...]:

@@ -35,11 +35,16 @@ class TestCase(Value):
 
 
 class TestEvidence(CommandEvidence):
-    """A run of the test command. `report` says whether a machine report could be read."""
+    """A run of the test command. `report` says whether a machine report could be read.
+
+    `control` says what became of the engine's own two tests (`evidence.control`): `kept` as they must end, `bent` to
+    another outcome, `absent` from the report, or `none` laid into the copy. They are not among `cases`.
+    """
 
     __test__ = False
 
     report: Literal["read", "missing", "unreadable"]
+    control: Literal["none", "absent", "bent", "kept"] = "none"
     cases: Annotated[tuple[TestCase, ...], Field(max_length=MAX_CASES)] = ()
 
     def outcomes(self) -> dict[str, Outcome]:

@@ -6,15 +6,14 @@ current one. A ticket that the ledger does not bear out starts nothing.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 
 from autopilot.evidence.context import Rule
 from autopilot.kernel.canonical import sha256_hex
 from autopilot.kernel.errors import ContractError, TransitionRefusedError
-from autopilot.kernel.files import read_regular
 from autopilot.kernel.phases import PHASES, Phase
+from autopilot.kernel.placing import move_below
 from autopilot.kernel.reasons import Reason, refused
 from autopilot.process.engine import Engine
 from autopilot.process.runners.bench import EXPORT_CAP_BYTES, Bench
@@ -60,19 +59,15 @@ class RunnerDesk:
                 self._write(task.id, task.stage.lower(), ref.name, self._engine.store.objects.get(ref.sha256))
         now = self._engine.store.view().state.tasks[task.id]
         if now.stage in Phase.__members__:
-            self._engine.evidence_dir(task.id, now.stage.lower()).mkdir(parents=True, exist_ok=True)
+            self._engine.make_evidence_dir(task.id, now.stage.lower())
 
     def retire(self, task: TaskState, target: Phase) -> None:
         """Move the folders from `target` on to `.superseded/<epoch>/`. The ledger has retired them already."""
-        home = self._engine.state_dir / "evidence" / task.id
+        home = f"evidence/{task.id}"
         for phase in PHASES[target.position :]:
-            source = home / phase.folder
-            if source.is_dir() and not source.is_symlink():
-                shelf = home / ".superseded" / str(task.epoch)
-                shelf.mkdir(parents=True, exist_ok=True)
-                shutil.rmtree(shelf / phase.folder, ignore_errors=True)
-                source.rename(shelf / phase.folder)
-        (home / target.folder).mkdir(parents=True, exist_ok=True)
+            shelf = f"{home}/.superseded/{task.epoch}/{phase.folder}"
+            move_below(self._engine.state_dir, f"{home}/{phase.folder}", shelf)
+        self._engine.make_evidence_dir(task.id, target.folder)
 
     def _finish_retirement(self, ticket: Ticket) -> None:
         """Take away what a backtrack that was killed half way left of the retired epoch: nobody put it there.
@@ -88,10 +83,10 @@ class RunnerDesk:
             if contract.origin == "asserted" or retired is None or any(home.glob(f".superseded/*/{folder}/{name}")):
                 continue
             with suppress(ContractError):
-                if sha256_hex(read_regular(home, f"{folder}/{name}", cap=EXPORT_CAP_BYTES)) == retired:
-                    shelf = home / ".superseded" / str(task.epoch - 1) / folder
-                    shelf.mkdir(parents=True, exist_ok=True)
-                    (home / folder / name).replace(shelf / name)
+                found = self._engine.read_evidence(f"{task.id}/{folder}/{name}", cap=EXPORT_CAP_BYTES)
+                if sha256_hex(found) == retired:
+                    shelf = f"evidence/{task.id}/.superseded/{task.epoch - 1}/{folder}/{name}"
+                    move_below(self._engine.state_dir, f"evidence/{task.id}/{folder}/{name}", shelf)
 
     def _check(self, ticket: Ticket) -> None:
         view = self._engine.store.view()
@@ -104,11 +99,4 @@ class RunnerDesk:
             raise TransitionRefusedError(refused([Reason("lease_token_mismatch", where=now.id, detail=detail)]))
 
     def _write(self, task_id: str, folder: str, name: str, data: bytes) -> None:
-        place = self._engine.evidence_dir(task_id, folder)
-        place.mkdir(parents=True, exist_ok=True)
-        target = place / name
-        # Never through a link that an agent put there: a fresh file takes the name.
-        fresh = place / f".{name}.new"
-        fresh.unlink(missing_ok=True)
-        fresh.write_bytes(data)
-        fresh.replace(target)
+        self._engine.place_evidence(f"{task_id}/{folder}/{name}", data)

@@ -13,13 +13,14 @@ from typing import Any
 from autopilot.approvals.subjects import Subject
 from autopilot.evidence.context import Rule, RuleContext, Thresholds
 from autopilot.evidence.file_map import FileMap, parse_file_map
+from autopilot.evidence.reported import holds_tests
 from autopilot.evidence.spec import Spec, parse_spec
 from autopilot.evidence.values.tests import BaseInventory
 from autopilot.kernel.canonical import sha256_hex
 from autopilot.kernel.errors import ContractError
-from autopilot.kernel.files import read_regular
 from autopilot.kernel.phases import PHASES, Phase
 from autopilot.kernel.reasons import Reason
+from autopilot.kernel.test_files import is_test_module
 from autopilot.ledger.entry import ArtifactRef
 from autopilot.process.admission import Finding
 from autopilot.process.engine import Engine
@@ -80,11 +81,8 @@ class Bench:
     def asserted_bytes(self, name: str) -> bytes | None:
         """The file in the phase's folder, else what `evidence add` sealed, else None."""
         try:
-            return read_regular(
-                self.engine.state_dir / "evidence",
-                f"{self.task.id}/{self.ticket.phase.folder}/{name}",
-                cap=ASSERTED_CAP_BYTES,
-            )
+            path = f"{self.task.id}/{self.ticket.phase.folder}/{name}"
+            return self.engine.read_evidence(path, cap=ASSERTED_CAP_BYTES)
         except ContractError as error:
             if error.code != "artifact_missing":
                 raise
@@ -101,11 +99,7 @@ class Bench:
 
     def write_back(self, name: str, data: bytes) -> None:
         """Replace an asserted document in the phase's folder by the engine's completion of it."""
-        folder = self.engine.evidence_dir(self.task.id, self.ticket.phase.folder)
-        fresh = folder / f".{name}.new"
-        fresh.unlink(missing_ok=True)
-        fresh.write_bytes(data)
-        fresh.replace(folder / name)
+        self.engine.place_evidence(f"{self.task.id}/{self.ticket.phase.folder}/{name}", data)
 
     # --- engine-made artifacts
 
@@ -124,6 +118,14 @@ class Bench:
             expected_tree=tree,
         )
         return True
+
+    def wants(self, name: str, *, tree: str, inputs: str) -> bool:
+        """Whether the artifact is to be produced now: there is none to reuse, and commands may run."""
+        if self.reuse(name, tree=tree, inputs=inputs):
+            return False
+        if not self.execute:
+            self.absent(name)
+        return self.execute
 
     def produce(self, name: str, data: bytes, *, tree: str, inputs: str, isolation: str = "") -> None:
         """Seal what the engine made, and judge it by its content rule."""
@@ -147,10 +149,6 @@ class Bench:
         """Whether the enforcement really refuses now; nothing is deferred behind one that only observes."""
         return self.engine.modes(self.engine.store.view().state)[flag] == "enforce"
 
-    def not_configured(self, name: str) -> None:
-        """Say that no command is configured for the artifact."""
-        self._findings.append(Finding(name, None, not_configured=True))
-
     def judge(self, contract: ArtifactContract, data: bytes) -> tuple[Reason, ...]:
         """The content rule's reasons. A rule that fails is a bug, and no rule is none: KeyErrors, not passes."""
         return self._rules[contract.rule](data, self.context(contract))
@@ -160,7 +158,7 @@ class Bench:
         for contract in self._contracts("observed", "executed"):
             path = f"{self.task.id}/{self.ticket.phase.folder}/{contract.name}"
             try:
-                found = read_regular(self.engine.state_dir / "evidence", path, cap=EXPORT_CAP_BYTES)
+                found = self.engine.read_evidence(path, cap=EXPORT_CAP_BYTES)
             except ContractError as error:
                 if error.code != "artifact_missing":
                     self._checks.extend(error.reasons())
@@ -176,7 +174,7 @@ class Bench:
                 continue
             path = f"{self.task.id}/{evidence.phase.lower()}/{evidence.name}"
             try:
-                found = read_regular(self.engine.state_dir / "evidence", path, cap=EXPORT_CAP_BYTES)
+                found = self.engine.read_evidence(path, cap=EXPORT_CAP_BYTES)
             except ContractError as error:
                 if error.code == "artifact_missing":
                     continue  # the sealed copy is in the object store; a deleted file claims nothing
@@ -226,6 +224,10 @@ class Bench:
         data = self.sealed_bytes(Phase.PLAN, "file_map.json")
         return None if data is None else parse_file_map(data)
 
+    def known_paths(self) -> frozenset[str]:
+        """Every path of the base."""
+        return self.site.known(self.task.base_tree).paths
+
     def base_inventory(self) -> BaseInventory | None:
         """The tests of the base as sealed when PLAN was left."""
         data = self.sealed_bytes(Phase.PLAN, "base_inventory.json")
@@ -259,7 +261,7 @@ class Bench:
         *,
         expected_tree: str = "",
     ) -> None:
-        sha256 = self.engine.store.objects.put(data)
+        sha256 = self.engine.store.objects.stage(data)
         ref = ArtifactRef(contract.name, sha256, len(data), contract.media_type, contract.origin)
         self._sealed[contract.name] = ref
         self._bindings[contract.name] = binding
@@ -320,8 +322,14 @@ class Bench:
             return {}
         changes = self.site.trees.changes(self.task.base_tree, self.task.judged_tree)
         facts: dict[str, Any] = {"changed_paths": frozenset(change.path for change in changes)}
-        if self.ticket.phase in (Phase.PR, Phase.MONITOR):
-            facts["commit"] = self.site.repository.head_commit()
+        if self.ticket.phase is Phase.VERIFY:
+            facts["changed_tests"] = tuple(
+                change.path
+                for change in changes
+                if is_test_module(change.path)
+                and holds_tests(change.path, self.site.trees.read(self.task.judged_tree, change.path))
+            )
         if self.ticket.phase is Phase.PR:
+            facts["commit"] = self.site.repository.head_commit()
             facts["evidence_excerpt"] = self.excerpt()
         return facts

@@ -7,9 +7,12 @@ it is good enough is the content rule's to say, from the sealed bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterable
+from string import ascii_lowercase
 from typing import Any, Literal
 
+from autopilot.evidence.control import Control, Kept, control_folder
 from autopilot.evidence.spec import AcceptBlock, Spec
 from autopilot.evidence.values.accept import AcceptBase, AcceptResults, AcceptRun
 from autopilot.evidence.values.build_log import BuildHeader, BuildLog
@@ -18,6 +21,7 @@ from autopilot.evidence.values.quality import CodeQualityScore, RuleCount, quali
 from autopilot.evidence.values.runs import CiResults, CommandRun, SmokeTestResults, tail_of
 from autopilot.evidence.values.tests import BaseInventory, TestCase, TestResults
 from autopilot.kernel.canonical import digest_of
+from autopilot.kernel.configuration import Command
 from autopilot.kernel.errors import ContractError
 from autopilot.kernel.reasons import Reason
 from autopilot.process.execution import Ran, Workshop, inputs_of
@@ -36,15 +40,11 @@ def base_inventory(bench: Bench) -> None:
     """base_inventory.json: the test command on the base tree."""
     name, tree = BaseInventory.artifact, bench.task.base_tree
     inputs = inputs_of(bench.ticket.settings, ("test",), {})
-    if bench.reuse(name, tree=tree, inputs=inputs):
-        return
-    if not bench.execute:
-        bench.absent(name)
+    if not bench.wants(name, tree=tree, inputs=inputs):
         return
     with _workshop(bench, tree) as shop:
         shop.build()
-        ran = shop.run("test")
-        data = record_of_tests(BaseInventory, bench, tree, ran)
+        data = _inventory(bench, shop, drawn_control(bench.ticket.settings.command("test"), bench.known_paths()))
         bench.produce(name, data, tree=tree, inputs=inputs, isolation=shop.isolation)
 
 
@@ -68,10 +68,7 @@ def accept_base(bench: Bench) -> None:
             else:
                 bench.absent(name)
             return
-    if bench.reuse(name, tree=tree, inputs=inputs):
-        return
-    if not bench.execute:
-        bench.absent(name)
+    if not bench.wants(name, tree=tree, inputs=inputs):
         return
     with _workshop(bench, tree) as shop:
         shop.build()
@@ -100,7 +97,7 @@ def verify(bench: Bench) -> None:
                 ("test",),
                 {"spec": _sealed(bench, "SPEC/spec.md"), "base": _sealed(bench, "PLAN/base_inventory.json")},
             ),
-            lambda shop: record_of_tests(TestResults, bench, tree, shop.run("test")),
+            lambda shop: _tests(bench, tree, shop),
         ),
         CoverageReport.artifact: (
             inputs_of(settings, ("coverage",), {}),
@@ -179,16 +176,43 @@ def generated(bench: Bench, tree: str, changes: tuple[FileChange, ...]) -> None:
                     bench.fail(Reason("generated_differs", where=path, detail=detail))
 
 
+def drawn_control(command: Command | None, paths: Iterable[str]) -> Control | None:
+    """Control tests under names of chance for a run of the test command; None where they have no place."""
+    folder = control_folder(command, paths)
+    if folder is None:
+        return None
+    stem, passes, fails = ("".join(secrets.choice(ascii_lowercase) for _ in range(10)) for _ in range(3))
+    return Control(folder, stem, passes, fails, 2 + secrets.randbelow(1000))
+
+
 # --- inside ----------------------------------------------------------------------------------------------------
+
+
+def _inventory(bench: Bench, shop: Workshop, control: Control | None) -> bytes:
+    """The record of the base's tests; taken without the control tests where they do not work for this project."""
+    tree = bench.task.base_tree
+    data = record_of_tests(BaseInventory, bench, tree, _tested(shop, control), control)
+    if control is None or BaseInventory.from_json(data).control == "kept":
+        return data
+    return record_of_tests(BaseInventory, bench, tree, _tested(shop, None))
+
+
+def _tests(bench: Bench, tree: str, shop: Workshop) -> bytes:
+    base = bench.base_inventory()
+    kept = base is not None and base.control == "kept"
+    command = bench.ticket.settings.command("test")
+    control = drawn_control(command, bench.known_paths()) if kept else None
+    return record_of_tests(TestResults, bench, tree, _tested(shop, control), control)
+
+
+def _tested(shop: Workshop, control: Control | None) -> Ran | None:
+    return shop.run("test", control.files() if control else {})
 
 
 def _one(bench: Bench, name: str, command: str, make: Callable[[Ran | None], bytes]) -> None:
     settings, tree = bench.ticket.settings, bench.task.judged_tree
     inputs = inputs_of(settings, (command,), {})
-    if bench.reuse(name, tree=tree, inputs=inputs):
-        return
-    if not bench.execute:
-        bench.absent(name)
+    if not bench.wants(name, tree=tree, inputs=inputs):
         return
     if settings.command(command) is None:
         bench.produce(name, make(None), tree=tree, inputs=inputs, isolation="none")
@@ -258,8 +282,17 @@ def _run(bench: Bench, ran: Ran) -> CommandRun:
     )
 
 
-def record_of_tests(kind: type[TestResults] | type[BaseInventory], bench: Bench, tree: str, ran: Ran | None) -> bytes:
-    """The bytes of test_results.json or base_inventory.json for a run of the test command; None: not configured."""
+def record_of_tests(
+    kind: type[TestResults] | type[BaseInventory],
+    bench: Bench,
+    tree: str,
+    ran: Ran | None,
+    control: Control | None = None,
+) -> bytes:
+    """The bytes of test_results.json or base_inventory.json for a run of the test command; None: not configured.
+
+    `control`: the control tests that lay in the copy; they are held against the report and left out of the record.
+    """
     common: dict[str, Any] = {"task": bench.task.id, "epoch": bench.task.epoch, "tree": tree}
     if ran is None:
         return kind(**common, configured=False, report="missing").to_json()
@@ -274,7 +307,10 @@ def record_of_tests(kind: type[TestResults] | type[BaseInventory], bench: Bench,
             read = "read"
         except ContractError:
             read = "unreadable"
-    return kind(**common, run=_run(bench, ran), report=read, cases=cases).to_json()
+    kept: Kept = "none"
+    if control is not None:
+        cases, kept = control.parted(cases)
+    return kind(**common, run=_run(bench, ran), report=read, control=kept, cases=cases).to_json()
 
 
 def _build_log(bench: Bench, tree: str, ran: Ran | None) -> bytes:

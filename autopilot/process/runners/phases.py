@@ -1,8 +1,8 @@
 """One runner per phase: the engine's own work in it, started by the `RunnerDesk` and by nothing else.
 
 Each takes a bench and leaves its findings there. What a runner executes, it executes on a tree the engine built:
-the base tree in PLAN, the judged tree from VERIFY on. A working tree that no longer is the judged one is refused
-from VERIFY to PR: what is looked at must be what ships.
+the base tree in PLAN, the judged tree from VERIFY on. In VERIFY and REVIEW the working tree must be the judged one; in
+PR the commit, in MONITOR the commit that went out: what is looked at must be what ships.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from autopilot.evidence.file_map import outside_paths
 from autopilot.evidence.pins import Runs, pinned_changes
 from autopilot.evidence.pull_request import TEMPLATE_NAME, fill_evidence
 from autopilot.evidence.values.changes import ModifiedFile, ModifiedFiles
+from autopilot.evidence.values.deployment import NAME as DEPLOYMENT_NAME
+from autopilot.evidence.values.deployment import parse_deployment
 from autopilot.kernel.canonical import digest_of
 from autopilot.kernel.errors import ContractError
 from autopilot.kernel.phases import Phase
@@ -108,11 +110,13 @@ def pr(bench: Bench) -> None:
 
 
 def monitor(bench: Bench) -> None:
-    """MONITOR: the smoke test as run here, the deployment's state as written."""
+    """MONITOR: the smoke test as run here, the deployment's state as written, of a commit with the judged tree."""
     settle_config(bench)
     bench.documents()
-    if _judged(bench, working_tree=False):
-        executed.smoke(bench)
+    if not _judged(bench, working_tree=False):
+        return
+    _check_deployed(bench)
+    executed.smoke(bench)
 
 
 PHASE_RUNNERS: Mapping[Phase, Callable[[Bench], None]] = MappingProxyType(
@@ -245,16 +249,34 @@ def _fill_pr_template(bench: Bench) -> None:
 
 
 def _check_commit(bench: Bench) -> None:
-    repository, judged = bench.site.repository, bench.task.judged_tree
-    commit = repository.head_commit()
+    commit = bench.site.repository.head_commit()
     if commit is None:
         bench.fail(Reason("tree_mismatch", detail="there is no commit yet"))
         return
-    tree = repository.commit_tree(commit)
+    _check_tree_of(bench, commit, where=commit[:12])
+
+
+def _check_deployed(bench: Bench) -> None:
+    """What went out is what was judged. HEAD may have moved on: the commit that the document names is looked at."""
+    try:
+        data = bench.asserted_bytes(DEPLOYMENT_NAME)
+        commit = "" if data is None else parse_deployment(data).commit
+    except ContractError:
+        return  # The document's own check has refused it.
+    if not commit:
+        return
+    try:
+        _check_tree_of(bench, commit, where=f"{DEPLOYMENT_NAME} commit")
+    except ContractError as error:
+        bench.fail(Reason("tree_mismatch", where=f"{DEPLOYMENT_NAME} commit", detail=str(error)))
+
+
+def _check_tree_of(bench: Bench, commit: str, *, where: str) -> None:
+    judged, tree = bench.task.judged_tree, bench.site.repository.commit_tree(commit)
     if tree != judged:
         paths = ", ".join(change.path for change in bench.site.trees.changes(judged, tree)[:_SHOWN])
         detail = f"commit {commit[:12]} differs from what was verified and reviewed in: {paths}"
-        bench.fail(Reason("tree_mismatch", where=commit[:12], detail=detail))
+        bench.fail(Reason("tree_mismatch", where=where, detail=detail))
 
 
 def _diff_digest(changes: tuple[FileChange, ...], paths: frozenset[str]) -> str:

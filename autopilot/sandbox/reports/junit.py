@@ -35,6 +35,7 @@ from autopilot.sandbox.reports.caps import (
 
 _WHERE = "test report"
 _TOTALS = ("errors", "failures", "skipped")
+_BAD_ENDS = frozenset({"failed", "failure", "fail", "error", "errored", "broken"})
 _ELEMENT_TOTAL = {"error": "errors", "failure": "failures", "skipped": "skipped"}
 
 
@@ -129,6 +130,9 @@ class _Reader:
             if len(self._marks) >= MAX_MARKS:
                 raise unreadable(f"a test with more than {MAX_MARKS} outcomes", where=_WHERE)
             self._marks.append((tag, attributes.get("type", ""), attributes.get("message", "")[:500]))
+        elif self._case is not None and tag.rpartition("}")[2].casefold() in _ELEMENT_TOTAL:
+            # Overlooked, it would be a pass: the one mistake that a report must not be read with.
+            raise unreadable(f"an outcome in a form not read here: <{tag[:40]}>", where=_WHERE)
 
     def data(self, text: str) -> None:
         """Text is not read: outcomes stand in elements and attributes."""
@@ -157,6 +161,9 @@ class _Reader:
         for tag, _, _ in self._marks:
             self._suites[-1].counted[_ELEMENT_TOTAL[tag]] += 1
         outcome, message = _outcome(self._marks)
+        said = {attributes.get(name, "").casefold() for name in ("status", "result")} & _BAD_ENDS
+        if outcome is Outcome.PASSED and said:
+            raise unreadable(f"{identity[:80]}: {min(said)} by its attribute alone", where=_WHERE)
         collection = (not classname and message in ("collection failure", "collection skipped")) or (
             identity == "pytest::internal"
         )

@@ -66,7 +66,8 @@ class LeaseLog:
 
     def unmirrored(self, mirrored: int) -> list[MirrorLine]:
         """Lines that the ledger lacks if the last record it repeats is `mirrored`, in order."""
-        self._unmirrored = [line for line in self._unmirrored if line.data["wal_seq"] > mirrored]
+        if self._unmirrored:
+            self._unmirrored = [line for line in self._unmirrored if line.data["wal_seq"] > mirrored]
         return list(self._unmirrored)
 
     def sync(self) -> None:

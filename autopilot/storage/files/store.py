@@ -183,10 +183,13 @@ class FileStore:
 
     def _begin(self) -> int:
         """Enter a transaction; the hold on the lock."""
+        # Outside the lock, and before any line: what the call has staged may be named in this transaction.
+        self.objects.settle()
         hold = self._take(shared=False)
         try:
             self._refuse_poisoned()
-            self._catch_up()
+            if not (self._ledger.is_unchanged() and self._leases.is_unchanged()):
+                self._catch_up()
             self._mend()
         except BaseException as error:
             self._give(hold, error)
@@ -252,11 +255,13 @@ class FileStore:
                 where="leases.wal",
                 detail=f"{self._leases.book.wal_seq} records, the ledger repeats {self._ledger.mirrored}",
             )
-        for facts in self._moves.values():
-            for record in rebuild_handover(self._leases.book, facts):
-                self._leases.append(record, sync=False)
-        self._leases.require_fences(self._fences)
-        self._moves, self._fences = {}, {}
+        if self._fences:
+            # What lines named since the last time; most transactions write none that does.
+            for facts in self._moves.values():
+                for record in rebuild_handover(self._leases.book, facts):
+                    self._leases.append(record, sync=False)
+            self._leases.require_fences(self._fences)
+            self._moves, self._fences = {}, {}
         for line in self._leases.unmirrored(self._ledger.mirrored):
             self._append(draft_of(line), sync=False, checked=False)
         if self._leases.wants_compaction():
@@ -353,6 +358,7 @@ class FileTransaction:
         """
         self._require_open()
         require_open_kind(draft)
+        self._store.objects.settle()
         return self._store._append(draft, sync=sync)
 
     def record_lease(self, record: LeaseRecord, *, sync: bool | None = None) -> int:

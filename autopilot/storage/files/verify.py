@@ -15,14 +15,15 @@ from typing import Any
 from autopilot.kernel.canonical import parse, sha256_hex
 from autopilot.kernel.errors import AutopilotError, IntegrityError
 from autopilot.kernel.files import DiskFiles
-from autopilot.kernel.framing import split_tail
-from autopilot.ledger.chain import Head, Walk, walk
+from autopilot.kernel.framing import MAX_LINE_BYTES, split_tail
+from autopilot.ledger.chain import REASON_OF_FRAME, Head, Walk, walk
 from autopilot.ledger.entry import LedgerEntry
-from autopilot.ledger.merkle import CompactRange
+from autopilot.ledger.merkle import CompactRange, compact_range
 from autopilot.ledger.verify import Anchors, VerifyReport, corrupt, intact
 from autopilot.storage.files.hint import read_hint
 from autopilot.storage.files.layout import SEGMENT_ENTRIES, StorePaths
 from autopilot.storage.files.leases import LeaseLog
+from autopilot.storage.files.ledger import first_line
 from autopilot.storage.files.lock import StoreLock
 from autopilot.storage.files.record_log import LogPlace
 from autopilot.storage.objects import ObjectStore
@@ -40,10 +41,11 @@ class _Snapshot:
     leases_fault: str
 
 
-def verify_files(state_dir: Path, floor: int = 0, *, locked: bool = False) -> VerifyReport:
+def verify_files(state_dir: Path, floor: int = 0, *, locked: bool = False, since: int = 0) -> VerifyReport:
     """Check the ledger below `state_dir`; `floor` is the least number of entries there must be.
 
-    `locked` says that the caller holds the lock already.
+    `locked` says that the caller holds the lock already. `since` leaves out the segments before the one that holds
+    that entry (or, beyond the end, all but the last): their range and state are believed as the first line tells them.
     """
     paths = StorePaths(state_dir)
     try:
@@ -53,7 +55,7 @@ def verify_files(state_dir: Path, floor: int = 0, *, locked: bool = False) -> Ve
         return corrupt("missing", 0, detail="LEDGER.json is not there or not readable", where=str(paths.identity))
     with _moment(paths, locked=locked):
         taken = _take_snapshot(paths, ledger, floor)
-    report = _verify_segments(paths, ledger, taken)
+    report = _verify_segments(paths, ledger, taken, since)
     if report.intact and taken.leases_fault:
         report = corrupt("bad_hash", report.entries, detail=taken.leases_fault, where="leases.wal")
     if paths.poisoned.exists():
@@ -96,14 +98,23 @@ def _leases_fault(paths: StorePaths, ledger: str) -> str:
     return ""
 
 
-def _verify_segments(paths: StorePaths, ledger: str, taken: _Snapshot) -> VerifyReport:
+def _verify_segments(paths: StorePaths, ledger: str, taken: _Snapshot, since: int) -> VerifyReport:
     head, range_ = Head(), CompactRange()
+    begin = min(since // SEGMENT_ENTRIES * SEGMENT_ENTRIES, taken.starts[-1]) if taken.starts else 0
     for index, first in enumerate(taken.starts or [0]):
         path = paths.segment(first)
         if first != index * SEGMENT_ENTRIES or not taken.starts:
             gap = index * SEGMENT_ENTRIES
             return corrupt("missing", gap, detail="a segment is missing", where=paths.segment(gap).name)
         last = first == taken.starts[-1]
+        if first < begin:
+            continue
+        if first and first == begin:
+            try:
+                head, range_ = _believed(path, first, ledger)
+            except IntegrityError as error:
+                reason = REASON_OF_FRAME.get(error.code, error.code)
+                return corrupt(reason, first, detail=error.detail, where=path.name)
         found = _Segment(path, first, head, range_).check(paths, ledger, taken.last_bytes if last else -1)
         if found.fault is not None:
             return found.fault
@@ -119,6 +130,16 @@ def _verify_segments(paths: StorePaths, ledger: str, taken: _Snapshot) -> Verify
     if shortfall:
         return corrupt("truncated", head.seq + 1, detail=shortfall, where=paths.ledger.name)
     return intact(head.seq + 1)
+
+
+def _believed(path: Path, first: int, ledger: str) -> tuple[Head, CompactRange]:
+    """What the first line of the segment says of the lines before it; IntegrityError if it is no such line."""
+    with path.open("rb") as file:
+        opened = first_line(file.readline(MAX_LINE_BYTES), first, ledger)
+    range_ = compact_range(opened.data["range"])
+    if range_.size != first:
+        raise IntegrityError("bad_link", where=path.name, detail=f"a range of {range_.size} lines")
+    return Head(first - 1, opened.record["prev"]), range_
 
 
 @dataclass(slots=True)

@@ -21,8 +21,8 @@ from autopilot.bench.workplace import AGENT, PROMPT, TASK
 from autopilot.guard import decision
 from autopilot.kernel.phases import Phase
 from autopilot.ledger.entry import Draft
+from autopilot.process.fold import ProcessFold
 from autopilot.process.router import ToolCall
-from autopilot.process.state import ProcessFold
 from autopilot.storage.files.store import FileStore, StoreParts
 
 ROUNDS = 200

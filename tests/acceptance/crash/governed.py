@@ -20,6 +20,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import warm_cli
+
 from autopilot.cli.demo.honest import HonestAgent
 from autopilot.cli.demo.project import FILES, make_repository
 from autopilot.kernel.callers import Caller
@@ -94,10 +96,14 @@ def autopilot(
     further: Mapping[str, str] = MappingProxyType({}),
 ) -> Answer:
     """Run one command line in `folder` to its end, under `prefix` (a tracer) if there is one."""
+    environ = {**environment(caller), **further}
+    if not prefix:
+        done = warm_cli.run(words, cwd=folder, env=environ, timeout=WAIT_SECONDS)
+        return Answer(done.returncode, done.stdout, done.stderr)
     done = subprocess.run(
         [*prefix, *COMMAND, *words],
         cwd=folder,
-        env={**environment(caller), **further},
+        env=environ,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -6,12 +6,15 @@ import contextlib
 import io
 import json
 import os
-import subprocess
+import pty
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from unittest import mock
+
+import warm_cli
 
 from autopilot.cli import main
 from autopilot.cli.demo.honest import STRATEGY
@@ -59,34 +62,35 @@ class Repo:
 
     def run(self, *words: str, env: dict[str, str] | None = None, check: int | None = None) -> Result:
         """Run `autopilot WORDS` without a terminal."""
-        done = subprocess.run(
-            [*COMMAND, *words],
-            cwd=self.root,
-            env=_environment({**self.environ, **(AGENT if env is None else env)}),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        environment = _environment({**self.environ, **(AGENT if env is None else env)})
+        done = warm_cli.run(words, cwd=self.root, env=environment, timeout=120)
         result = Result(done.returncode, done.stdout, done.stderr)
         assert result.code == check or check is None, (result.code, result.out, result.err)
         return result
 
-    def quick(self, *words: str, env: dict[str, str] | None = None, check: int | None = None) -> Result:
-        """As `run`, inside this process: for tables of many calls. What a process adds is tested with `run`."""
+    def quick(
+        self, *words: str, env: dict[str, str] | None = None, check: int | None = None, typed: str | None = None
+    ) -> Result:
+        """As `run`, inside this process: for tables of many calls. What a process adds is tested with `run`.
+
+        With `typed`, stdin is a pseudo-terminal on which that line waits to be read.
+        """
         out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
         environment = _environment({**self.environ, **(AGENT if env is None else env)})
         with contextlib.ExitStack() as stack:
             stack.enter_context(mock.patch.dict(os.environ, environment, clear=True))
             stack.enter_context(contextlib.chdir(self.root))
-            stack.enter_context(mock.patch.object(sys, "stdin", stack.enter_context(open(os.devnull))))  # noqa: PTH123
+            stack.enter_context(mock.patch.object(sys, "stdin", stack.enter_context(_stdin(typed))))
             stack.enter_context(contextlib.redirect_stdout(out))
             stack.enter_context(contextlib.redirect_stderr(err))
             code = main.main(list(words))
         result = Result(code, *(stream.buffer.getvalue().decode() for stream in (out, err)))
         assert result.code == check or check is None, (result.code, result.out, result.err)
         return result
+
+    def person(self, *words: str, check: int | None = None, typed: str = "y") -> Result:
+        """As `quick`, as a person who sits at a terminal and answers questions with `typed`."""
+        return self.quick(*words, env=PERSON, check=check, typed=typed)
 
     def at_terminal(self, typed: str, *words: str) -> tuple[int, str]:
         """Run `autopilot WORDS` at a pseudo-terminal and type something at its first question."""
@@ -121,6 +125,22 @@ class Repo:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(STRATEGY)
         return path
+
+
+@contextlib.contextmanager
+def _stdin(typed: str | None) -> Iterator[IO[str]]:
+    """A program's stdin: a pseudo-terminal with one line typed, or nothing to read and nobody there."""
+    if typed is None:
+        with open(os.devnull) as nothing:  # noqa: PTH123
+            yield nothing
+        return
+    keyboard, terminal = pty.openpty()
+    try:
+        os.write(keyboard, typed.encode() + b"\n")
+        with os.fdopen(terminal) as stdin:
+            yield stdin
+    finally:
+        os.close(keyboard)
 
 
 def _environment(further: dict[str, str]) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from cli_repo import AGENT, PERSON, Repo
+from cli_repo import AGENT, Repo
 
 EDIT = json.dumps({"file_path": "shop/pricing.py"})
 READ = json.dumps({"file_path": "shop/pricing.py"})
@@ -34,7 +34,7 @@ def test_guard_input_that_is_no_object(repo: Repo) -> None:
 
 
 def test_an_observed_guard_allows_and_says_why_not(repo: Repo) -> None:
-    repo.quick("flags", "set", "tool_guard", "observe", "--reason", "trial", env=PERSON, check=0)
+    repo.person("flags", "set", "tool_guard", "observe", "--reason", "trial", check=0)
     shown = repo.quick("guard", "check", "--tool", "Edit", "--input", EDIT, "--task", "T-1", "--json", check=0).json
     assert (shown["decision"], shown["reasons"][0]["code"]) == ("allow", "tool_out_of_phase")
 
@@ -44,10 +44,10 @@ def test_flags_are_loosened_by_people_only(repo: Repo) -> None:
     assert {"name", "mode", "sealed", "requested", "title"} == set(flags[0])
     refused = repo.quick("flags", "set", "watchdog", "off", "--reason", "x", "--json")
     assert (refused.code, refused.codes) == (4, ["loosening_inert"])
-    done = repo.quick("flags", "set", "watchdog", "observe", "--reason", "trial", "--json", env=PERSON, check=0)
+    done = repo.person("flags", "set", "watchdog", "observe", "--reason", "trial", "--json", check=0)
     assert done.shaped("flags set")["flags"][0]["mode"] == "observe"
     assert repo.quick("flags", "set", "watchdog", "enforce", "--reason", "back", "--json", check=0).json["seq"]
-    assert repo.quick("flags", "set", "nothing", "off", "--reason", "x", "--json", env=PERSON).codes == ["unknown_flag"]
+    assert repo.person("flags", "set", "nothing", "off", "--reason", "x", "--json").codes == ["unknown_flag"]
 
 
 def test_a_loosening_in_the_file_is_put_on_record_once(repo: Repo) -> None:
@@ -73,7 +73,7 @@ def test_attest(repo: Repo) -> None:
     assert "warning: prompt_drift" in drifted.err
     baseline = ("attest", "baseline", "T-1", "--prompt", str(prompt), "--reason", "a better one", "--json")
     assert repo.quick(*baseline).code == 1
-    repo.quick(*baseline, env=PERSON, check=0).shaped("attest baseline")
+    repo.person(*baseline, check=0).shaped("attest baseline")
     assert repo.quick(*check, check=0).json["outcome"] == "matched"
 
 

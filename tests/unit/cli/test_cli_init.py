@@ -110,8 +110,8 @@ def test_a_ledger_that_is_gone_is_missed_until_someone_says_how(repo: Repo) -> N
     shutil.rmtree(repo.state)
     for words in (("init",), ("status",), ("ledger", "verify"), ("task", "list")):
         assert repo.quick(*words, "--json", env=PERSON).code == 3, words
-    assert repo.quick("init", "--replace-lost", "--json", env=PERSON).codes == ["reason_missing"]
-    repo.quick("init", "--replace-lost", "--reason", "the disk died", env=PERSON, check=0)
+    assert repo.person("init", "--replace-lost", "--json").codes == ["reason_missing"]
+    repo.person("init", "--replace-lost", "--reason", "the disk died", check=0)
     genesis = repo.quick("ledger", "log", "--json", check=0).json["records"][0]
     assert genesis["data"]["replaced"]["ledger"] == ledger
     assert genesis["data"]["replaced"]["reason"] == "the disk died"
@@ -123,7 +123,7 @@ def test_a_ledger_that_is_gone_is_missed_until_someone_says_how(repo: Repo) -> N
 def test_a_replacement_that_was_cut_short_is_completed(repo: Repo, keep_marker: bool) -> None:
     lost, settings = _ledger_of(repo), (repo.root / "autopilot.toml").read_text()
     shutil.rmtree(repo.state)
-    repo.quick("init", "--replace-lost", "--reason", "the disk died", env=PERSON, check=0)
+    repo.person("init", "--replace-lost", "--reason", "the disk died", check=0)
     # As after a crash between the new ledger and autopilot.toml (and, the other way, before the marker).
     (repo.root / "autopilot.toml").write_text(settings)
     if not keep_marker:
@@ -148,7 +148,7 @@ def test_in_a_clone_the_new_ledger_names_the_lost_one(repo: Repo) -> None:
     ledger = _ledger_of(repo)
     (repo.root / ".git" / "autopilot.id").unlink()
     shutil.rmtree(repo.state)
-    repo.quick("init", "--replace-lost", "--reason", "a clone of my own", env=PERSON, check=0)
+    repo.person("init", "--replace-lost", "--reason", "a clone of my own", check=0)
     replaced = repo.quick("ledger", "log", "--json", check=0).json["records"][0]["data"]["replaced"]
     assert (replaced["ledger"], replaced["reason"]) == (ledger, "a clone of my own")
     _complete(repo)
@@ -164,7 +164,7 @@ def test_another_ledger_in_the_place_of_the_repositorys_is_refused(repo: Repo, p
     shutil.rmtree(repo.state)
     shutil.copytree(other.state, repo.state)
     for words in (("init",), ("init", "--replace-lost", "--reason", "x"), ("init", "--join")):
-        assert repo.quick(*words, "--json", env=PERSON).codes == ["ledger_elsewhere"], words
+        assert repo.person(*words, "--json").codes == ["ledger_elsewhere"], words
     assert repo.quick("ledger", "verify", "--json").json["reason"] == "missing"
 
 

@@ -6,7 +6,7 @@ import json
 import shutil
 
 import pytest
-from cli_repo import PERSON, Repo
+from cli_repo import Repo
 
 
 def test_an_intact_ledger(repo: Repo) -> None:
@@ -75,10 +75,10 @@ def test_a_copy_can_be_verified_elsewhere(repo: Repo) -> None:
 def test_repair_is_a_persons_and_is_on_record(repo: Repo) -> None:
     _flip(repo)
     assert repo.run("ledger", "repair", "--reason", "x", "--json").codes == ["human_only"]
-    dry = repo.run("ledger", "repair", "--reason", "x", "--dry-run", "--json", env=PERSON, check=0)
+    dry = repo.person("ledger", "repair", "--reason", "x", "--dry-run", "--json", check=0)
     assert dry.shaped("ledger repair", "dry_run")
     assert repo.run("ledger", "verify").code == 3
-    done = repo.run("ledger", "repair", "--reason", "bit rot", "--json", env=PERSON, check=0).shaped("ledger repair")
+    done = repo.person("ledger", "repair", "--reason", "bit rot", "--json", check=0).shaped("ledger repair")
     assert done["dropped"]
     assert repo.run("ledger", "verify", check=0).out.startswith("intact")
     last = repo.run("ledger", "log", "--last", "1", "--json", check=0).json["records"][0]

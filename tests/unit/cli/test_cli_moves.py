@@ -135,9 +135,14 @@ def test_evidence_of_an_engine_made_kind_or_of_no_contract_is_refused(repo: Repo
 
 
 def test_verify_answers_as_the_move_would(repo: Repo) -> None:
-    assert repo.quick("verify", "T-1", "--json").codes == ["artifact_missing"]
+    refused = repo.quick("verify", "T-1", "--json")
+    assert refused.codes == ["artifact_missing"]
+    log = repo.quick("ledger", "log", "--json", check=0).json["records"]
+    assert [line["kind"] for line in log if line["seq"] == refused.json["error"]["seq"]] == ["gate.verdict"]
     repo.write_strategy()
-    assert repo.quick("verify", "T-1", "--json", check=0).shaped("verify")["verdict"] == "pass"
+    shown = repo.quick("verify", "T-1", "--json", check=0).shaped("verify")
+    assert shown["verdict"] == "pass"
+    assert shown["seq"] > refused.json["error"]["seq"]
 
 
 def test_leases(repo: Repo) -> None:
@@ -161,8 +166,8 @@ def test_leases(repo: Repo) -> None:
 def test_force_shows_what_it_takes_and_is_a_persons(repo: Repo) -> None:
     repo.quick("lease", "acquire", "T-1", check=0)
     assert repo.quick("lease", "force", "T-1", "--reason", "mine", "--json").codes == ["human_only"]
-    assert repo.quick("lease", "force", "T-1", "--reason", " ", "--json", env=PERSON).codes == ["reason_missing"]
-    forced = repo.quick("lease", "force", "T-1", "--reason", "agent hangs", "--json", env=PERSON, check=0)
+    assert repo.person("lease", "force", "T-1", "--reason", " ", "--json").codes == ["reason_missing"]
+    forced = repo.person("lease", "force", "T-1", "--reason", "agent hangs", "--json", check=0)
     assert forced.shaped("lease force")["taken"]["actor"] == "agent-7"
     assert "from agent-7" in forced.err
     stale = {**AGENT, "AUTOPILOT_LEASE": "1:" + "0" * 32}
@@ -172,10 +177,10 @@ def test_force_shows_what_it_takes_and_is_a_persons(repo: Repo) -> None:
 def test_the_ends_of_a_task_are_a_persons(repo: Repo) -> None:
     for words in (("task", "close", "T-1", "--abandon", "--reason", "x"), ("task", "resume", "T-1", "--reason", "x")):
         assert repo.quick(*words, "--json").codes == ["human_only"]
-    assert repo.quick("task", "resume", "T-1", "--json", env=PERSON).codes == ["reason_missing"]
-    assert repo.quick("task", "resume", "T-1", "--reason", "x", "--json", env=PERSON).codes == ["not_held"]
-    assert repo.quick("task", "close", "T-1", "--reason", "x", "--json", env=PERSON).codes == ["bad_usage"]
-    ended = repo.quick("task", "close", "T-1", "--abandon", "--reason", "not needed", "--json", env=PERSON, check=0)
+    assert repo.person("task", "resume", "T-1", "--json").codes == ["reason_missing"]
+    assert repo.person("task", "resume", "T-1", "--reason", "x", "--json").codes == ["not_held"]
+    assert repo.person("task", "close", "T-1", "--reason", "x", "--json").codes == ["bad_usage"]
+    ended = repo.person("task", "close", "T-1", "--abandon", "--reason", "not needed", "--json", check=0)
     assert ended.shaped("task close --abandon")["task"]["phase"] == "ABANDONED"
     assert repo.quick("advance", "T-1", "--json").codes == ["task_closed"]
 
@@ -189,7 +194,7 @@ def test_a_held_task_waits_for_a_person(repo: Repo) -> None:
     assert task["held"]["code"] == "task_held"
     assert task["waiting_on"] == [task["held"]]
     assert "waits:" in repo.run("status", check=0).out
-    resumed = repo.run("task", "resume", "T-1", "--reason", "looked at", "--json", env=PERSON, check=0)
+    resumed = repo.person("task", "resume", "T-1", "--reason", "looked at", "--json", check=0)
     assert resumed.shaped("task resume")["task"]["held"] is None
 
 
@@ -220,13 +225,15 @@ DRY = [
 ]
 
 
-@pytest.mark.parametrize("environment", [AGENT, PERSON], ids=["agent", "person"])
-def test_a_dry_run_changes_nothing_and_exits_as_the_real_call(repo: Repo, environment: dict[str, str]) -> None:
+@pytest.mark.parametrize(("environment", "typed"), [(AGENT, None), (PERSON, None), (PERSON, "y")])
+def test_a_dry_run_changes_nothing_and_exits_as_the_real_call(
+    repo: Repo, environment: dict[str, str], typed: str | None
+) -> None:
     repo.write_strategy()
     before = repo.files()
     dry: dict[tuple[str, ...], int] = {}
     for words in DRY:
-        result = repo.quick(*words, "--dry-run", "--json", env=environment)
+        result = repo.quick(*words, "--dry-run", "--json", env=environment, typed=typed)
         dry[words] = result.code
         assert repo.files() == before, words
         shown = result.json
@@ -234,4 +241,4 @@ def test_a_dry_run_changes_nothing_and_exits_as_the_real_call(repo: Repo, enviro
     # Real calls that only refuse leave the phase as it was, so that all of them can be held against one dry run.
     for words in DRY:
         if dry[words] != 0:
-            assert repo.quick(*words, "--json", env=environment).code == dry[words], words
+            assert repo.quick(*words, "--json", env=environment, typed=typed).code == dry[words], words

@@ -199,3 +199,15 @@ def test_parse_file_map_raises_with_the_place():
     with pytest.raises(ContractError) as caught:
         parse_file_map(b'[{"path": "a", "change": "added", "why": 1}]')
     assert caught.value.where == "file_map.json [0].why"
+
+
+@pytest.mark.parametrize("blank", "\u115f\u1160\u2800\u3164\uffa0\u200b")
+def test_a_path_holds_nothing_that_is_blank_on_every_screen(blank):
+    assert "cannot be seen" in path_fault(f"src/pager{blank}.py")
+
+
+def test_a_bomb_of_patterns_is_refused():
+    entries = [entry(path=f"d/{n}/**", change="generated", by=["make", "api"]) for n in range(65)]
+    with pytest.raises(ContractError, match="at most 64"):
+        parse_file_map(json.dumps(entries).encode())
+    assert len(parse_file_map(json.dumps(entries[:64]).encode()).entries) == 64

@@ -131,3 +131,11 @@ def test_vacuous_criteria_and_kpis_are_refused(make_context):
     assert {code for code, _ in faults(spec(vague, ""), make_context())} == {"ungrounded"}
     same = CRITERION + CRITERION.replace("AC-1", "AC-2").replace("accept", "human")
     assert [code for code, _ in faults(spec(same), make_context())] == ["repeated_text"]
+
+
+@pytest.mark.parametrize("digit", ["\u0661", "\uff11", "\u0967"])
+def test_an_id_has_plain_digits(digit):
+    """`AC-1` followed by another script's one would look like AC-11 to a person."""
+    text = f"## Acceptance criteria\n\n- AC-1{digit}: it works\n  proof: human\n\n## KPIs\n\n- none of 10 fails\n"
+    with pytest.raises(ContractError, match="criterion_missing"):
+        parse_spec(text)

@@ -15,7 +15,8 @@ from autopilot.kernel.events import Event
 from autopilot.kernel.phases import PHASES, Phase
 from autopilot.ledger.entry import Draft, LedgerEntry
 from autopilot.process.engine import Engine
-from autopilot.process.state import ProcessFold, TaskState
+from autopilot.process.fold import ProcessFold
+from autopilot.process.state import TaskState
 from autopilot.storage.files.creation import Genesis
 from autopilot.storage.memory import MemoryStore
 from autopilot.testing.clock import FakeClock

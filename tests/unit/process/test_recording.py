@@ -10,6 +10,7 @@ from autopilot.kernel.callers import Caller
 from autopilot.kernel.events import GateJudged, LeaseChanged, TransitionRefused
 from autopilot.kernel.phases import Phase
 from autopilot.kernel.reasons import Reason, refused
+from autopilot.ledger.kinds import undocumented
 from autopilot.process.graph import Move
 from autopilot.process.recording import VIOLATIONS, Recording, shown_reasons
 from autopilot.process.runners.values import ApprovalNeed, Collected
@@ -79,6 +80,21 @@ def test_what_only_a_person_may_do_is_a_violation(lab: Any) -> None:
     (line,) = lab.lines("violation")
     assert (line.seq, line.data["code"]) == (seq, "human_only")
     assert lab.task().violations == {"human_only": 1}
+
+
+def test_what_concerns_no_task_is_on_record_and_counts_as_no_failed_gate(lab: Any) -> None:
+    lab.open(at=Phase.SPEC)
+    recording, verdict = Recording(lab.engine), refused([Reason("task_exists", where="t-1", detail="d" * 900)])
+    seq = recording.turned_away("task open t-1", AGENT, verdict)
+    (line,) = lab.lines("gate.verdict")
+    assert (line.seq, line.task, line.epoch) == (seq, None, None)
+    assert line.data["asked"] == "task open t-1"
+    assert len(line.data["reasons"][0]["detail"]) == 400
+    assert not undocumented(line.kind, line.data)
+    assert "evidence_gate_failed" not in lab.counters
+    recording.usurped(None, AGENT, refused([Reason("human_only")]))
+    assert lab.counters["process_violations"] == 1
+    assert lab.task().violations == {}
 
 
 def test_shown_reasons_are_bounded() -> None:

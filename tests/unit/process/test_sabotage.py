@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,7 +27,7 @@ from autopilot.kernel.files import DiskFiles
 from autopilot.kernel.phases import Phase
 from autopilot.kernel.reasons import Reason
 from autopilot.process.execution import Workshop
-from autopilot.process.runners.executed import record_of_tests
+from autopilot.process.runners.executed import drawn_control, record_of_tests
 from autopilot.process.site import Site
 from autopilot.storage.objects import ObjectStore
 from autopilot.vcs.repository import Repository
@@ -188,13 +189,18 @@ class Project:
         self.trees = EngineTrees(repository, state / "git", exclude=("state",))
         self.site = Site(root=root, state_dir=state, repository=repository, trees=self.trees, objects=self.objects)
         argv = ("python", "-m", "pytest", "-p", "no:cacheprovider", "--junitxml={report}")
-        command = Command(argv=argv, env={"PYTHONPATH": "src"}, timeout_seconds=60, report="junit")
+        # Plugins that happen to be installed beside pytest are no part of the project, and take half of each run.
+        env = {"PYTHONPATH": "src", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        command = Command(argv=argv, env=env, timeout_seconds=60, report="junit")
         self.settings = Settings(python=sys.executable, commands={"test": command})
         self.base = self.trees.snapshot(base_tree=None).tree
-        self.inventory = BaseInventory.from_json(self._record(BaseInventory, self.base))
 
-    def judged(self, files: dict[str, str]) -> Judged:
-        """Lay `files` over the base and judge the change."""
+    def inventory(self) -> BaseInventory:
+        """What runs on the base, and how it ends."""
+        return BaseInventory.from_json(self._record(BaseInventory, self.base))
+
+    def judged(self, files: dict[str, str], inventory: BaseInventory) -> Judged:
+        """Lay `files` over the base and judge the change, whose base has `inventory`."""
         self._write(files)
         tree = self.trees.snapshot(base_tree=self.base).tree
         pinned = pinned_changes(
@@ -202,9 +208,7 @@ class Project:
             lambda path: (self.trees.read(self.base, path), self.trees.read(tree, path)),
             runs=Runs.of(self.settings.commands),
         )
-        context = RuleContext(
-            task_id="T-1", title="Add up", phase=Phase.VERIFY, tree=tree, base_inventory=self.inventory
-        )
+        context = RuleContext(task_id="T-1", title="Add up", phase=Phase.VERIFY, tree=tree, base_inventory=inventory)
         reasons = RULES["test_results.json"](self._record(TestResults, tree), context)
         return Judged(reasons, tuple(pin.path for pin in pinned))
 
@@ -214,8 +218,10 @@ class Project:
             task=SimpleNamespace(id="T-1", epoch=0),
             engine=SimpleNamespace(store=SimpleNamespace(objects=self.objects)),
         )
+        control = drawn_control(self.settings.command("test"), self.trees.paths(self.base))
+        assert control is not None
         with Workshop(self.site, self.settings, tree) as shop:
-            return record_of_tests(kind, bench, tree, shop.run("test"))
+            return record_of_tests(kind, bench, tree, shop.run("test", control.files()), control)
 
     def _write(self, files: dict[str, str]) -> None:
         for name, text in files.items():
@@ -223,10 +229,16 @@ class Project:
             (self.root / name).write_text(text)
 
 
+@pytest.fixture(scope="module")
+def inventory(tmp_path_factory: pytest.TempPathFactory) -> BaseInventory:
+    """The inventory of the base, which is the same in every case."""
+    return Project(tmp_path_factory.mktemp("base") / "project").inventory()
+
+
 @pytest.fixture
-def judged(tmp_path: Path) -> Callable[[dict[str, str]], Judged]:
+def judged(tmp_path: Path, inventory: BaseInventory) -> Callable[[dict[str, str]], Judged]:
     """Judge the project with these files laid over it, as the engine would."""
-    return Project(tmp_path / "project").judged
+    return partial(Project(tmp_path / "project").judged, inventory=inventory)
 
 
 @pytest.mark.parametrize("name", BY_REPORT)

@@ -84,9 +84,8 @@ def test_output_up_to_the_cap_is_whole(runner: Runner, shell: Run) -> None:
 
 
 def test_the_time_limit_ends_the_command(runner: Runner, shell: Run) -> None:
-    begun = time.monotonic()
-    result = shell(runner, "trap '' TERM INT HUP; echo begun; sleep 60; sleep 60", timeout_seconds=1)
-    assert time.monotonic() - begun < 5
+    # Without the limit this would outlast the time that any test has.
+    result = shell(runner, "trap '' TERM INT HUP; echo begun; sleep 600; sleep 600", timeout_seconds=1)
     assert (result.exit_code, result.timed_out, result.succeeded) == (None, True, False)
     assert result.output == b"begun\n"
 
@@ -105,11 +104,9 @@ def test_no_daemon_outlives_the_command(runner: Runner, copy: Path, python: Run,
         "        os.execv(sys.executable, [sys.executable, '-c', 'import time; time.sleep(60)', sys.argv[1]])\n"
         "    os._exit(0)\n"
         "os.read(read, 1)\n"
-        "time.sleep(0.3 if sys.argv[2] == 'by itself' else 60)\n"
+        "time.sleep(0.3 if sys.argv[2] == 'by itself' else 600)\n"
     )
-    begun = time.monotonic()
     result = python(runner, "daemonise.py", marker, ends, timeout_seconds=2)
-    assert time.monotonic() - begun < 10
     assert result.timed_out == (ends != "by itself")
     # Dead when `run` returns, without a wait: the next command must not share the machine with it.
     assert running(marker) == []

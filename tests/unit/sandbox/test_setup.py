@@ -263,3 +263,11 @@ def test_the_digest_tells_names_and_contents_apart(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ContractError):
         tree_digest(tmp_path)
+
+
+def test_a_local_index_is_shown_with_the_files_its_pages_link_to(tmp_path):
+    index = tmp_path / "index"
+    (index / "simple" / "a").mkdir(parents=True)
+    (index / "files").mkdir()
+    _, paths = index_files({"PIP_INDEX_URL": f"file://{index}/simple/"}, tmp_path)
+    assert index in paths

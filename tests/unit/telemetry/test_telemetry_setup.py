@@ -126,6 +126,31 @@ def test_a_disabled_sdk_is_reported(tmp_path: Path) -> None:
     assert problems == ("OTEL_SDK_DISABLED is set: no span and no counter is recorded",)
 
 
+DISABLED = """
+import sys
+from pathlib import Path
+from autopilot.kernel.events import Backtracked
+from autopilot.telemetry.setup import Telemetry
+from autopilot.telemetry.spans import Ending
+with Telemetry(Path(sys.argv[1]), version="0", environ={"OTEL_SDK_DISABLED": sys.argv[2]}) as telemetry:
+    telemetry.observe(Backtracked(task="T-1"))
+    telemetry.open("agent.verify", dict).end(Ending)
+    assert telemetry.current_ids() is None
+print(telemetry.dropped, len(list(Path(sys.argv[1]).glob("*.jsonl"))), "opentelemetry.sdk.trace" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(("given", "of_the_process"), [("true", "false"), ("false", "true"), ("", "true")])
+def test_the_given_environment_says_whether_anything_is_recorded(
+    tmp_path: Path, given: str, of_the_process: str
+) -> None:
+    """Red without `_disabled` in `setup`, and without its counterpart in `pipeline`."""
+    done = _run(DISABLED, str(tmp_path / "telemetry"), given, OTEL_SDK_DISABLED=of_the_process)
+    recorded = given != "true"
+    expected = "0 2 True\n" if recorded else "0 0 False\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, expected, "")
+
+
 def test_otlp_that_is_asked_for_and_not_installed_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(setup, "OTLP_PACKAGE", "opentelemetry.exporter.not_there.http")
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import zlib
 from pathlib import Path
 
 import pytest
 from real_repository import Repo
 
-from autopilot.vcs import EngineTrees, Repository
+from autopilot.kernel.errors import AutopilotError, ContractError, IntegrityError
+from autopilot.vcs import EngineTrees, Repository, objects
 
 
 def _touch(repo: Repo, tmp_path: Path) -> str:
@@ -114,8 +119,6 @@ def test_no_included_configuration_and_no_hook_runs(repo: Repo, tmp_path: Path, 
 
 
 def test_a_pipe_in_place_of_the_configuration_does_not_hang(repo: Repo, tmp_path: Path) -> None:
-    import os
-
     (repo.root / ".git/config").unlink()
     os.mkfifo(repo.root / ".git/config")
     with pytest.raises(Exception, match="not_a_repository"):
@@ -241,3 +244,107 @@ def test_attributes_of_the_index_and_diff_drivers_hide_no_change(repo: Repo) -> 
     (change,) = trees.changes(base.tree, now.tree)
     assert (change.binary, change.added_lines, change.deleted_lines) == (False, 1, 1)
     assert b"+seen = 1" in trees.patch(base.tree, now.tree)
+
+
+@pytest.mark.parametrize("name", ["objects/info/alternates", "objects/pack/pack-0.idx", "loose"])
+def test_a_pipe_where_git_looks_for_objects_does_not_hang(repo: Repo, name: str) -> None:
+    head = repo.git("rev-parse", "HEAD").strip()
+    path = repo.root / ".git" / (f"objects/{head[:2]}/{head[2:]}" if name == "loose" else name)
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    with pytest.raises(ContractError, match="path_unreadable"):
+        repo.located().head_tree()
+
+
+def test_a_sparse_file_that_claims_a_terabyte_is_refused_unread(repo: Repo) -> None:
+    with (repo.root / "huge").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(ContractError, match="file_too_large"):
+        repo.trees().snapshot(base_tree=None)
+
+
+@pytest.mark.parametrize(
+    "content", [b"gitdir: a\0b\n", b"gitdir: " + b"a" * 5000, b"gitdir: loop/x\n", b"gitdir: .git\n", b"\xff\xfe", b""]
+)
+def test_a_git_file_of_rubbish_is_no_repository(repo: Repo, content: bytes) -> None:
+    shutil.rmtree(repo.root / ".git")
+    (repo.root / "loop").symlink_to("loop")
+    (repo.root / ".git").write_bytes(content)
+    with pytest.raises(ContractError, match="not_a_repository"):
+        Repository.locate(repo.root)
+
+
+@pytest.mark.parametrize("content", [b"a\0b", b"\xff\xfe", b"a" * 5000])
+def test_a_commondir_of_rubbish_is_no_repository(repo: Repo, content: bytes) -> None:
+    (repo.root / ".git/commondir").write_bytes(content)
+    with pytest.raises(ContractError, match="not_a_repository"):
+        Repository.locate(repo.root)
+
+
+@pytest.mark.parametrize("head", [b"ref: refs/heads/a\0b", b"ref: refs/heads/../../config", b"ref: /etc/passwd"])
+def test_a_head_that_is_no_ref_is_not_a_branch_without_commits(repo: Repo, head: bytes) -> None:
+    (repo.root / ".git/HEAD").write_bytes(head + b"\n")
+    with pytest.raises(ContractError, match="not_a_repository"):
+        repo.trees().snapshot(base_tree=None)
+
+
+@pytest.mark.parametrize("where", ["refs/heads/main", "packed-refs"])
+@pytest.mark.parametrize("content", [b"abc", b"\xff" * 40, b""])
+def test_a_damaged_branch_is_not_a_branch_without_commits(repo: Repo, where: str, content: bytes) -> None:
+    branch = repo.git("symbolic-ref", "HEAD").strip()
+    (repo.root / ".git" / branch).unlink()
+    if where == "packed-refs":
+        (repo.root / ".git/packed-refs").write_bytes(content + b" " + branch.encode() + b"\n")
+    else:
+        (repo.root / ".git" / branch).write_bytes(content)
+    with pytest.raises(ContractError, match="not_a_repository"):
+        repo.located().head_commit()
+
+
+def _planted(repo: Repo, kind: str, content: bytes) -> str:
+    done = subprocess.run(
+        ["git", "hash-object", "--literally", "-t", kind, "-w", "--stdin"],
+        cwd=repo.root,
+        input=content,
+        capture_output=True,
+        check=True,
+    )
+    return done.stdout.decode().strip()
+
+
+@pytest.mark.parametrize("kind", ["commit", "tag"])
+def test_a_commit_or_tag_that_names_nothing_is_damage(repo: Repo, kind: str) -> None:
+    sha = _planted(repo, kind, b"nothing\n\n")
+    with pytest.raises(IntegrityError, match="git_object_corrupt"):
+        repo.located().commit_tree(sha)
+
+
+@pytest.mark.parametrize("tree", [b"../../x", b"HEAD:", b"a" * 9000])
+def test_a_commit_that_names_no_id_as_its_tree(repo: Repo, tree: bytes) -> None:
+    sha = _planted(repo, "commit", b"tree " + tree + b"\n\n")
+    trees = repo.trees()
+    with pytest.raises(AutopilotError):
+        trees.paths(repo.located().commit_tree(sha))
+
+
+def test_trees_that_name_one_another_are_not_spelled_out(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten trees of ten stand for ten thousand million paths."""
+    monkeypatch.setattr(objects, "MAX_PATHS", 1000)
+    tree = repo.tree()
+    for _ in range(10):
+        lines = "".join(f"040000 tree {tree}\td{number}\n" for number in range(10))
+        done = subprocess.run(["git", "mktree"], cwd=repo.root, input=lines.encode(), capture_output=True, check=True)
+        tree = done.stdout.decode().strip()
+    with pytest.raises(ContractError, match="tree_too_large"):
+        repo.trees().paths(tree)
+
+
+def test_an_object_that_claims_more_than_is_read(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects, "MAX_OBJECT_BYTES", 1000)
+    sha = repo.git("rev-parse", "HEAD:a.py").strip()
+    path = repo.root / ".git/objects" / sha[:2] / sha[2:]
+    path.chmod(0o644)
+    path.write_bytes(zlib.compress(b"blob 2000\0" + bytes(2000)))
+    with pytest.raises(ContractError, match="file_too_large"):
+        repo.trees().read(repo.tree(), "a.py")

@@ -216,3 +216,31 @@ def test_bombs_are_refused_quickly_and_cheaply(name: str) -> None:
 
 def test_an_empty_suite_is_a_report_without_tests() -> None:
     assert parse_junit(b'<testsuites><testsuite tests="0"/></testsuites>') == TestReport(())
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        '<testcase name="t"><x:failure xmlns:x="urn:x"/></testcase>',
+        '<testcase name="t"><FAILURE/></testcase>',
+        '<testcase name="t"><Error/></testcase>',
+        '<testcase name="t" status="failed"/>',
+        '<testcase name="t" result="Error"/>',
+    ],
+)
+def test_a_failure_in_an_unknown_form_is_not_a_pass(case: str) -> None:
+    with pytest.raises(ContractError, match="report_unreadable"):
+        parse_junit(f'<testsuite name="x">{case}</testsuite>'.encode())
+
+
+@pytest.mark.parametrize("status", ["run", "passed", "completed", ""])
+def test_a_status_that_says_no_failure_is_none(status: str) -> None:
+    (case,) = parse_junit(f'<testsuite name="x"><testcase name="t" status="{status}"/></testsuite>'.encode()).cases
+    assert case.outcome == "passed"
+
+
+@pytest.mark.parametrize("encoding", ["utf-7", "idna", "punycode", "rot13", "zlib", "undefined", "shift_jis", "x-none"])
+def test_no_odd_encoding_is_read(encoding: str) -> None:
+    data = f'<?xml version="1.0" encoding="{encoding}"?><testsuite><testcase name="t"/></testsuite>'.encode()
+    with pytest.raises(ContractError, match="report_unreadable"):
+        parse_junit(data)
