@@ -101,7 +101,7 @@ def check_pack(pack: Path, keys: Keys, kept: list[str]) -> str:
     sizes: list[int] = []
     for path in [*(pack / "checkpoints").glob("*.note"), *map(Path, kept)]:
         name, size, root = open_note(path.read_text("utf-8"), keys)
-        if name != origin or size > len(leaves):
+        if name != origin or size > len(leaves) or root_of(leaves[:size]) != root:
             reason = "truncated" if size > len(leaves) else "rewritten"
             raise ValueError(f"{reason}: {path} signed other {size} lines of {name} than these {len(leaves)}, {origin}")
         sizes.append(size)

@@ -231,6 +231,13 @@ def test_a_forged_checkpoint_is_unsigned(repo: Repo, forge: Callable[[str, Repo]
     assert verified(repo) == (3, "unsigned")
 
 
+def test_a_stored_note_under_the_size_of_another_is_unsigned(repo: Repo) -> None:
+    folder = repo.state / "ledger" / "checkpoints"
+    early, late = sorted(folder.iterdir(), key=lambda path: int(path.stem))
+    late.write_text(early.read_text())
+    assert verified(repo) == (3, "unsigned")
+
+
 def test_a_chain_with_a_key_of_the_adversary_is_found_by_whoever_knows_the_key(repo: Repo) -> None:
     honest = vkey_of(repo)
     forger = SigningKey.generate(honest.partition("+")[0])

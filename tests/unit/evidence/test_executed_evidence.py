@@ -215,6 +215,61 @@ def test_no_change_for_the_worse_passes(judge, example):
         assert found(before, draw.choice([1, 2, 5, 127, None]))
 
 
+@pytest.mark.parametrize(
+    ("base", "now", "run", "expected"),
+    [
+        ("kept", "kept", {}, []),
+        ("kept", "absent", {}, ["control_tests"]),
+        ("kept", "bent", {}, ["control_tests"]),
+        ("kept", "none", {}, ["control_tests"]),
+        ("kept", "bent", {"exit_code": 1}, ["control_tests"]),
+        # Where they did not work on the base, they prove nothing now.
+        ("absent", "absent", {}, []),
+        ("none", "none", {}, []),
+        ("none", "none", {"exit_code": 1}, ["report_contradicts_exit"]),
+    ],
+)
+def test_the_control_tests(base, now, run, expected, judge, example):
+    inventory = BaseInventory.from_json(example("base_inventory.json")).model_copy(update={"control": base})
+    assert codes(judge(TestResults, control=now, run=run, context={"base_inventory": inventory})) == expected
+
+
+def test_a_run_that_failed_is_told_by_its_failures(judge, example):
+    inventory = BaseInventory.from_json(example("base_inventory.json"))
+    failed = cases(*OLD, NEW, ("x.t", "failed"))
+    found = judge(
+        TestResults, control="absent", cases=failed, run={"exit_code": 1}, context={"base_inventory": inventory}
+    )
+    assert codes(found) == ["tests_failed"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ((), []),
+        (("tests/test_pager.py",), []),
+        (("tests/test_pager.py", "tests/test_new.py"), ["tests_unreported"]),
+        # Of another folder, though of the same name.
+        (("other/test_pager.py",), ["tests_unreported"]),
+        # The runner may be rooted above or below.
+        (("sub/tests/test_pager.py",), []),
+        (("test_pager.py",), []),
+    ],
+)
+def test_a_changed_test_file_is_in_the_report(changed, expected, judge, example):
+    inventory = BaseInventory.from_json(example("base_inventory.json"))
+    found = judge(TestResults, context={"base_inventory": inventory, "changed_tests": changed})
+    assert codes(found) == expected
+    assert not found or found[0].detail == changed[-1]
+
+
+def test_a_file_that_the_base_did_not_run_either_may_stay_out(judge, example):
+    inventory = BaseInventory.from_json(example("base_inventory.json"))
+    context = {"base_inventory": inventory, "changed_tests": ("tests/test_slow.py",)}
+    assert codes(judge(TestResults, context=context)) == ["tests_unreported"]
+    assert codes(judge(TestResults, context={**context, "paths": frozenset({"tests/test_slow.py"})})) == []
+
+
 def test_what_was_skipped_on_the_base_may_stay_skipped(judge, example):
     base = BaseInventory.from_json(example("base_inventory.json"))
     base = base.model_copy(update={"cases": cases(OLD[0], (OLD[1][0], "skipped"))})

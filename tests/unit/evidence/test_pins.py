@@ -9,6 +9,7 @@ import pytest
 from autopilot.evidence.pins import Runs, pinned_changes
 from autopilot.evidence.plugins import MAX_BYTES
 from autopilot.kernel.configuration import Command
+from autopilot.kernel.test_files import TEST_FOLDERS
 
 PYTEST = Command(argv=("python", "-m", "pytest", "--junitxml={report}"), env={"PYTHONPATH": "src:{deps}"})
 RUNS = Runs.of({"test": PYTEST})
@@ -27,7 +28,11 @@ def pinned(path: str, kind: str = "added", *, before: bytes | None = None, after
 
 @pytest.mark.parametrize("kind", ["modified", "deleted", "mode"])
 @pytest.mark.parametrize(
-    "path", ["tests/test_a.py", "test_a.py", "src/shop/a_test.py", "tests/data/a.json", "src/x/tests/util.py", "a.snap"]
+    "path",
+    [
+        *("tests/test_a.py", "test_a.py", "src/shop/a_test.py", "tests/data/a.json", "src/x/tests/util.py", "a.snap"),
+        *("testing/helpers.py", "pkg/test/helpers.py", "tests.py", "shop/tests.py"),
+    ],
 )
 def test_tests_of_the_base_are_pinned(path, kind):
     assert pinned(path, kind, before=TEST) == "a test of the base"
@@ -55,7 +60,8 @@ def test_ordinary_files_are_free(path, kind):
         *("tox.ini", ".coveragerc", "noxfile.py", "ruff.toml", ".ruff.toml", ".flake8", ".pylintrc", "src/x.pth"),
         *("sitecustomize.py", "src/usercustomize.py", "src/__pycache__/cart.cpython-311.pyc"),
         *("shop.egg-info/entry_points.txt", ".github/workflows/ci.yml", ".gitlab-ci.yml", "Jenkinsfile"),
-        *("autopilot.toml", ".pre-commit-config.yaml"),
+        *("autopilot.toml", ".pre-commit-config.yaml", ".coveragerc.toml", "coverage.toml", "pylintrc.toml"),
+        *(".ignore", "src/.ignore", ".rgignore", ".ruffignore", ".pylintrc.toml", "src/ruff.toml"),
     ],
 )
 def test_what_steers_a_runner_is_pinned_new_or_old(path, kind):
@@ -361,6 +367,119 @@ def test_a_new_test_file_that_cannot_be_parsed_is_pinned(data):
     assert "cannot be" in pinned("tests/test_new.py", after=data)
 
 
-def test_only_python_tests_are_parsed():
+def test_only_python_is_parsed():
     assert pinned("tests/data/broken.json", after=b"{") == ""
-    assert pinned("src/shop/broken.py", after=b"def (") == ""
+    assert pinned("src/shop/template.txt", after=b"def (") == ""
+    assert pinned("src/shop/broken.py", after=b"def (") == "Python that cannot be parsed"
+    # What nobody could read at the base is not made worse.
+    assert pinned("src/shop/broken.py", "modified", before=b"def [", after=b"def (") == ""
+
+
+# --- product code that reaches for the runner
+
+REACHING = [
+    "import os\nos._exit(0)",
+    "from os import _exit",
+    "import os\ngetattr(os, '_ex' + 'it')(0)",
+    "import os\nos.execv('/bin/true', ['true'])",
+    "import sys\nsys.orig_argv",
+    "x = '--junitxml='",
+    "open('/proc/self/cmdline')",
+    "import os\nos.environ.get('PYTEST_CURRENT_TEST')",
+    "import pytest",
+    "from _pytest import runner",
+    "import coverage.control",
+    "import sys\nsys.modules['pytest']",
+    "x.runtest = None",
+    "def pytest_configure(config): ...",
+    "pytest_plugins = ['x']",
+]
+
+
+@pytest.mark.parametrize("code", REACHING)
+def test_product_code_that_reaches_for_the_runner_waits(code):
+    assert "reaches for the test runner" in pinned("src/shop/cart.py", after=code.encode())
+    assert "reaches for the test runner" in pinned(
+        "src/shop/cart.py", "modified", before=b"x = 1\n", after=code.encode()
+    )
+    # It was there before: the change is of something else.
+    assert pinned("src/shop/cart.py", "modified", before=code.encode(), after=b"y = 2\n" + code.encode()) == ""
+    assert pinned("src/shop/cart.py", "deleted", before=code.encode(), after=None) == ""
+
+
+@pytest.mark.parametrize("code", [*REACHING[:8], "x.runtest = None"])
+def test_so_does_a_new_test_file(code):
+    assert "a test file that" in pinned("tests/test_new.py", after=code.encode())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import sys\nsys.exit(main(sys.argv))",
+        "coverage = report['coverage']",
+        "from shop.pytest_tools import x",
+        "import subprocess\nsubprocess.run(['pytest-like'])",
+        "def __getattr__(name): ...",
+        "from x import *",
+        "class A:\n    def pytest_like(self): ...",
+    ],
+)
+def test_ordinary_product_code_is_free(code):
+    assert pinned("src/shop/cart.py", after=code.encode()) == ""
+
+
+@pytest.mark.parametrize("kind", ["added", "modified"])
+def test_a_compiled_module_waits(kind):
+    assert "compiled" in pinned("src/shop/fast.cpython-311-x86_64-linux-gnu.so", kind, before=b"x", after=b"y")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "globals()['pytest' + '_plugins'] = ['shop.evil']",
+        "globals()[name] = ['shop.evil']",
+        "vars()[name] = 1",
+        "import sys\nsetattr(sys.modules[__name__], name, 1)",
+        "exec(text)",
+    ],
+)
+def test_a_new_test_file_that_writes_its_own_names_is_pinned(code):
+    assert "a test file that" in pinned("tests/test_new.py", after=code.encode())
+
+
+# --- what is installed for the tests
+
+INSTALLED = ["requirements.txt", "requirements/dev.txt", "dev-requirements.txt", "uv.lock", "setup.py", "tools/x.whl"]
+
+
+@pytest.mark.parametrize("path", INSTALLED)
+@pytest.mark.parametrize("kind", ["added", "modified", "deleted"])
+def test_what_setup_installs_is_pinned_where_there_is_a_setup(path, kind):
+    runs = Runs.of(
+        {"test": PYTEST, "setup": Command(argv=("python", "-m", "pip", "install", "-r", "requirements.txt"))}
+    )
+    assert pinned(path, kind, before=TEST, after=TEST, runs=runs) == "decides what is installed for the tests"
+    assert pinned(path, kind, before=TEST, after=TEST) == ""
+    building = Runs.of({"test": PYTEST, "build": Command(argv=("python", "-m", "pip", "install", "."))})
+    assert pinned(path, kind, before=TEST, after=TEST, runs=building)
+
+
+def test_dependencies_in_metadata_are_pinned_where_there_is_a_setup():
+    runs = Runs.of({"setup": Command(argv=("pip", "install", "."))})
+    before, after = b'[project]\nname = "x"\n', b'[project]\nname = "x"\ndependencies = ["evil"]\n'
+    assert "installed" in pinned("pyproject.toml", "modified", before=before, after=after, runs=runs)
+    assert pinned("pyproject.toml", "modified", before=before, after=after) == ""
+    assert pinned("pyproject.toml", "modified", before=before, after=before + b"version = '2'\n", runs=runs) == ""
+    old, new = b"[metadata]\nname = x\n", b"[metadata]\nname = x\n[options]\ninstall_requires = evil\n"
+    assert "installed" in pinned("setup.cfg", "modified", before=old, after=new, runs=runs)
+
+
+@pytest.mark.parametrize("env", [{"PYTEST_ADDOPTS": "-q -p extra.plug"}, {"PYTEST_PLUGINS": "a,extra.plug"}])
+def test_a_plugin_that_the_environment_names(env):
+    runs = Runs.of({"test": Command(argv=("pytest",), env=env)})
+    assert "'extra'" in pinned("extra.py", runs=runs)
+
+
+def test_onboarding_and_pins_mean_the_same_folders():
+    for folder in TEST_FOLDERS:
+        assert pinned(f"{folder}/data.txt", "modified", before=b"x") == "a test of the base"

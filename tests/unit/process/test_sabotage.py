@@ -1,9 +1,11 @@
-"""Real sabotage of the real pytest: what report and exit code show by themselves, and what only the pins show.
+"""Real sabotage of the real pytest: what report and exit code show by themselves, what the control tests show, and
+what only the pins show.
 
 Each case starts from a project whose one real test fails, so that an honest run is refused. It is run as the engine
 runs it (a tree of the engine's, the workshop, the record of `executed`) and judged by the evidence rules; the changes
-are held against the pins. `BY_REPORT` is refused by the rules whatever the pins say, `BY_PINS` passes the rules and is
-refused by the pins alone, `BY_NEITHER` passes both: that is review's to see, and an accept block's.
+are held against the pins. `BY_REPORT` is refused by the rules whatever the pins say, `BY_CONTROL` only since the
+engine's own two tests ended otherwise, `BY_PINS` passes the rules and is refused by the pins alone, `BY_NEITHER`
+passes both: that is review's to see, and an accept block's.
 """
 
 from __future__ import annotations
@@ -87,6 +89,45 @@ cases = "".join(f'<testcase classname="tests.test_cart" name="{n}"/>' for n in (
 with open(path, "w") as file:
     file.write(f'<testsuite tests="2" failures="0" errors="0" skipped="0">{cases}</testsuite>')
 """
+FORGED_AT_IMPORT = (
+    SHADOW.replace("sys.argv", "sys.orig_argv") + "import os\nos._exit(0)\n" + "def total(numbers):\n    return 0\n"
+)
+FORGED_UNSEEN = FORGED_AT_IMPORT.replace("sys.orig_argv", "sys.argv").replace("os._exit", "getattr(os, 'tixe_'[::-1])")
+FORGED_UNSEEN = FORGED_UNSEEN.replace('"--junitxml="', "'=lmxtinuj--'[::-1]")
+SWALLOWED_UNSEEN = """
+import sys
+runner = sys.modules["tsetyp"[::-1]]
+kind = runner.Function
+name = "tset" "nur"
+original = getattr(kind, name[::-1])
+
+def quiet(self):
+    try:
+        original(self)
+    except AssertionError:
+        pass
+
+setattr(kind, name[::-1], quiet)
+
+def total(numbers):
+    return 0
+"""
+# What it costs to get past the control tests: find the file, read it, know what pytest would say of it.
+FORGED_WITH_CARE = """
+import os, re, sys
+from pathlib import Path
+(path,) = [w.partition("=")[2] for w in sys.argv if w.startswith('=lmxtinuj--'[::-1])]
+cases = ""
+for file in sorted(Path("tests").glob("test_*.py")):
+    text = file.read_text()
+    for name in re.findall(r"def (test_\\w+)", text):
+        marked = "strict=True)]" in text.replace("\\ndef " + name, "]")
+        inner = '<skipped type="pytest.xfail" message=""/>' if marked else ""
+        cases += f'<testcase classname="tests.{file.stem}" name="{name}">{inner}</testcase>'
+suite = f'<testsuite failures="0" errors="0" skipped="1">{cases}</testsuite>'
+Path(path).write_text(suite)
+getattr(os, 'tixe_'[::-1])(0)
+"""
 SELF_MADE_PLUGIN = "pytest_plugins = ('test_more',)\n" + PATCH_OUTCOMES + "def test_more():\n    assert True\n"
 HELPER_PLUGIN = "pytest_plugins = ('more',)\ndef test_more():\n    assert True\n"
 
@@ -138,11 +179,10 @@ BY_REPORT: dict[str, tuple[dict[str, str], set[str]]] = {
     ),
 }
 
-# Each passes the rules: the value is the pinned file that gives it away.
-BY_PINS: dict[str, tuple[dict[str, str], str]] = {
+# Each would pass without the control tests: the value is the pinned file that gives it away as well, "" for none.
+BY_CONTROL: dict[str, tuple[dict[str, str], str]] = {
     "outcomes patched in a new conftest": ({"conftest.py": PATCH_OUTCOMES}, "conftest.py"),
     "a forged report, then os._exit(0)": ({"conftest.py": FORGE_AND_LEAVE}, "conftest.py"),
-    "a weakened assertion": ({"tests/test_cart.py": TESTS.replace("== 3", "is not None")}, "tests/test_cart.py"),
     "a module with the runner's name": ({"src/pytest.py": SHADOW}, "src/pytest.py"),
     "a package with the runner's name": (
         {"src/pytest/__init__.py": "", "src/pytest/__main__.py": SHADOW},
@@ -157,10 +197,21 @@ BY_PINS: dict[str, tuple[dict[str, str], str]] = {
         {"tests/test_more.py": HELPER_PLUGIN, "src/more.py": PATCH_OUTCOMES},
         "tests/test_more.py",
     ),
+    "a forged report, written by the code as it is imported": ({"src/cart.py": FORGED_AT_IMPORT}, "src/cart.py"),
+    "the same, and no word of it in the source": ({"src/cart.py": FORGED_UNSEEN}, ""),
+    "failures swallowed by the code, and no word of it in the source": ({"src/cart.py": SWALLOWED_UNSEEN}, ""),
+}
+
+# Passes the rules: the value is the pinned file.
+BY_PINS: dict[str, tuple[dict[str, str], str]] = {
+    "a weakened assertion": ({"tests/test_cart.py": TESTS.replace("== 3", "is not None")}, "tests/test_cart.py"),
 }
 
 # Nothing is changed but the code itself.
-BY_NEITHER = {"a value equal to everything": {"src/cart.py": ALWAYS_EQUAL}}
+BY_NEITHER = {
+    "a value equal to everything": {"src/cart.py": ALWAYS_EQUAL},
+    "a forger that looks for the control tests": {"src/cart.py": FORGED_WITH_CARE},
+}
 
 
 @dataclass(frozen=True)
@@ -247,6 +298,15 @@ def test_caught_by_report_and_exit_code(name: str, judged: Callable[[dict[str, s
     found = judged(files)
     assert found.codes == expected, found
     assert all(reason.remedy for reason in found.reasons)
+
+
+@pytest.mark.parametrize("name", BY_CONTROL)
+def test_caught_by_the_control_tests(name: str, judged: Callable[[dict[str, str]], Judged]) -> None:
+    """Red without `evidence.control`: report and exit code agree that all is well."""
+    files, expected = BY_CONTROL[name]
+    found = judged(files)
+    assert found.codes == {"control_tests"}
+    assert expected in found.pinned if expected else found.pinned == ()
 
 
 @pytest.mark.parametrize("name", BY_PINS)

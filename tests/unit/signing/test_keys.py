@@ -62,7 +62,14 @@ def _key_a_folder(ring: KeyRing, key: Path) -> None:
     key.mkdir(mode=0o700)
 
 
-@pytest.mark.parametrize("harm", [_folder_lax, _key_lax, _key_linked, _key_named_twice, _folder_linked, _key_a_folder])
+def _key_a_pipe(ring: KeyRing, key: Path) -> None:
+    key.unlink()
+    os.mkfifo(key, 0o600)
+
+
+@pytest.mark.parametrize(
+    "harm", [_folder_lax, _key_lax, _key_linked, _key_named_twice, _folder_linked, _key_a_folder, _key_a_pipe]
+)
 def test_a_key_that_is_open_to_others_is_not_used(ring: KeyRing, harm: Callable[[KeyRing, Path], None]) -> None:
     key = ring.create("a")
     harm(ring, ring.folder / f"{key.id}.key")

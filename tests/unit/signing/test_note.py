@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from autopilot.kernel.errors import ContractError, IntegrityError
-from autopilot.signing.checkpoint import Checkpoint, checkpoint_of, origin_of
+from autopilot.signing.checkpoint import Checkpoint, checkpoint_of, open_checkpoint, origin_of
 from autopilot.signing.note import Note, SigningKey, VerifierKey, sign, verify
 
 # https://c2sp.org/signed-note, "Verifier keys", example.
@@ -137,6 +137,17 @@ def test_a_checkpoint_is_origin_size_and_root() -> None:
     assert checkpoint.text() == f"autopilot/{'0' * 32}\n12\nAAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"
     assert checkpoint_of(Note(checkpoint.text(), ())) == checkpoint
     assert checkpoint_of(Note(checkpoint.text() + "extension\n", ())) == checkpoint
+
+
+def test_a_checkpoint_is_signed_by_the_key_of_its_origin() -> None:
+    log, witness = SigningKey.generate("autopilot/a"), SigningKey.generate("witness.example")
+    text = Checkpoint("autopilot/a", 1, bytes(32)).text()
+    keys = [log.verifier, witness.verifier]
+    for signers in ((log,), (log, witness), (witness, log)):
+        assert open_checkpoint(sign(text, *signers).encode().encode(), keys).size == 1
+    # A witness alone, though its key is known, says nothing of whose ledger it is.
+    with pytest.raises(IntegrityError, match="not the key of"):
+        open_checkpoint(sign(text, witness).encode().encode(), keys)
 
 
 @pytest.mark.parametrize(
