@@ -16,7 +16,7 @@ KINDS: dict[str, str] = {
     "accept_unisolated": "the set of accept blocks that would run without isolation",
     "config_changed": "the difference between sealed and present commands",
     "criterion_human": "the acceptance criterion and the evidence set it is judged by",
-    "environment_changed": "the interpreter's start-up files and test runner",
+    "environment_changed": "the interpreter's installed packages and start-up files",
     "flag_loosening": "the flag, its sealed and its requested mode",
     "high_impact": "the evidence set of the move",
     "outside_plan": "the difference of the files outside the plan",

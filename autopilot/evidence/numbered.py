@@ -49,7 +49,7 @@ def read_numbered(
     if section is None:
         detail = f"there is no section '## {numbering.section}'"
         return [], [Finding("section_missing", detail, item=numbering.section)]
-    exact = re.compile(rf"({numbering.prefix}-[1-9]\d{{0,3}}): *(.*)")
+    exact = re.compile(rf"({numbering.prefix}-[1-9][0-9]{{0,3}}): *(.*)")
     alike = re.compile(rf"(?i){numbering.prefix}[-_ ]?\d")
     entries: list[Entry] = []
     faults: list[Finding] = []

@@ -138,15 +138,21 @@ class Runs:
 
 
 def pinned_changes(
-    changes: Iterable[tuple[str, str]], read: Contents, *, runs: Runs = Runs(), extra: tuple[str, ...] = ()
+    changes: Iterable[tuple[str, str]],
+    read: Contents,
+    *,
+    runs: Runs = Runs(),
+    extra: tuple[str, ...] = (),
+    product: bool = True,
 ) -> tuple[PinnedChange, ...]:
     """The pinned files among `changes` (path, kind: added|modified|deleted|mode).
 
     `read(path)` gives the bytes before and after (None where there is none); `extra` are further path patterns.
+    `product`: whether product code is looked at for what reaches for the runner.
     """
     found: list[PinnedChange] = []
     for path, kind in changes:
-        why = _why_pinned(path, kind, read, runs, extra)
+        why = _why_pinned(path, kind, read, runs, extra, product=product)
         if why:
             found.append(PinnedChange(path, why))
     return tuple(found)
@@ -164,7 +170,7 @@ def pinned_by_name(path: str, *, runs: Runs = Runs(), extra: tuple[str, ...] = (
     )
 
 
-def _why_pinned(path: str, kind: str, read: Contents, runs: Runs, extra: tuple[str, ...]) -> str:
+def _why_pinned(path: str, kind: str, read: Contents, runs: Runs, extra: tuple[str, ...], *, product: bool) -> str:
     if _any(STEERING_FILES, path):
         return "steers a runner or CI" if kind != "added" else "a new file that steers a runner or CI"
     if _any(extra, path):
@@ -184,7 +190,9 @@ def _why_pinned(path: str, kind: str, read: Contents, runs: Runs, extra: tuple[s
     if kind != "added" and is_test:
         return "a test of the base"
     why = _why_new_pinned(path, read, runs) if kind == "added" else ""
-    return why or ("" if is_test else reach_fault(path, *read(path)))
+    if why or is_test or not product:
+        return why
+    return reach_fault(path, *read(path))
 
 
 def _why_new_pinned(path: str, read: Contents, runs: Runs) -> str:

@@ -176,9 +176,14 @@ REASON_CODES: dict[str, ReasonCode] = {
         "take out what bends the test runner or its report",
     ),
     "tests_changed": _code(_R, "pinned files changed", "restore them, or have a person approve this diff"),
+    "build_changed_pins": _code(
+        _R,
+        "setup or build wrote pinned files into the tree that the tests run in",
+        "let it write elsewhere; tests and their configuration are those of the tree",
+    ),
     "environment_changed": _code(
         _R,
-        "the interpreter's start-up files or test runner changed since the task opened",
+        "the interpreter's installed packages or start-up files changed since the task opened",
         "restore the environment, or have a person approve it",
     ),
     "config_changed": _code(

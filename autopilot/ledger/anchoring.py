@@ -84,7 +84,11 @@ def roots_at(leaves: Sequence[bytes], sizes: Sequence[int]) -> dict[int, bytes]:
     roots: dict[int, bytes] = {}
     range_ = CompactRange()
     for size in sorted(set(sizes)):
-        range_ = range_.extended(leaves[range_.size : size])
+        while range_.size < size:
+            # The largest perfect subtree that begins here: such a one is added whole, which is several times faster.
+            step = 1 << (size - range_.size).bit_length() - 1
+            step = min(step, range_.size & -range_.size or step)
+            range_ = range_.extended(leaves[range_.size : range_.size + step])
         roots[size] = range_.root()
     return roots
 

@@ -25,6 +25,7 @@ from autopilot.process.state import Evidence, TaskState
 _FLAG_OF_CODE: Mapping[str, str] = {
     "outside_plan": "plan_lock",
     "tests_changed": "test_pins",
+    "build_changed_pins": "test_pins",
     "config_changed": "test_pins",
     "environment_changed": "test_pins",
     "prompt_drift": "attestation",

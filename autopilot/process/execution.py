@@ -10,6 +10,7 @@ prepare the ground for another. The repository itself is never mounted.
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -83,17 +84,29 @@ class Ran:
 class Workshop:
     """A throw-away place with one tree in it. A context manager: leaving it removes everything."""
 
-    def __init__(self, site: Site, settings: Settings, tree: str, *, floor: Literal["none", "bwrap"] = "none") -> None:
+    def __init__(
+        self,
+        site: Site,
+        settings: Settings,
+        tree: str,
+        *,
+        floor: Literal["none", "bwrap"] = "none",
+        compiled: str | None = None,
+    ) -> None:
+        """`compiled`: the digest the compiled files of the interpreter's packages must have to be used; None: any."""
         self._site = site
         self._settings = settings
         self._tree = tree
         self._runner = _runner(settings, floor)
         self._toolbox = site.toolbox(settings.python)
+        self._interpreter = self._toolbox.facts()
+        # A compiled file goes before its source, and its digest is not what a task is held to.
+        self._uncompiled = compiled is not None and compiled != self._interpreter.compiled_sha256
         self._folder = ExitStack()
         self._deps: Dependencies | None = None
         self._built: Path | None = None
         self._build: Ran | None = None
-        self._copies = 0
+        self._laid: Mapping[str, tuple[int, ...]] = {}
 
     @property
     def isolation(self) -> str:
@@ -106,6 +119,7 @@ class Workshop:
         with ExitStack() as opening:
             self._built = opening.enter_context(throwaway("autopilot-")) / "tree"
             self._site.trees.checkout(self._tree, self._built)
+            self._laid = _stats(self._built)
             setup = self._settings.command("setup")
             if setup is not None:
                 self._deps = self._provide(setup, self._built)
@@ -123,7 +137,20 @@ class Workshop:
         command = self._settings.command("build")
         if command is not None and self._build is None:
             self._build = self._execute("build", command, self._inside())
+        for cache in [path for path in self._inside().rglob("__pycache__") if path.is_dir() and not path.is_symlink()]:
+            # A compiled file goes before its source: the commands that are to come compile for themselves.
+            shutil.rmtree(cache)
         return self._build
+
+    def touched(self) -> Mapping[str, bytes | None]:
+        """What setup and build made of files of the tree: bytes by path, None for one that is gone or no plain file."""
+        source = self._inside()
+        now = _stats(source)
+        return {
+            path: _plain_bytes(source, path)
+            for path in sorted(self._laid.keys() | now.keys())
+            if self._laid.get(path) != now.get(path)
+        }
 
     def run(self, name: str, laid: Mapping[str, bytes] = MappingProxyType({})) -> Ran | None:
         """Run one configured command in a fresh copy of the built tree; None if it is not configured.
@@ -164,8 +191,8 @@ class Workshop:
 
     def _copy(self) -> Path:
         built = self._inside()
-        self._copies += 1
-        target = built.parent / f"copy-{self._copies}" / "tree"
+        # Named by chance: a command must not know from its folder which run of it this is.
+        target = Path(tempfile.mkdtemp(prefix="copy-", dir=built.parent)) / "tree"
         shutil.copytree(built, target, symlinks=True)
         return target
 
@@ -186,7 +213,7 @@ class Workshop:
                     CommandSpec(
                         argv=(str(program.path), *argv[1:]),
                         cwd=source,
-                        env=env,
+                        env=env | ({"PYTHONPYCACHEPREFIX": str(reports / "none")} if self._uncompiled else {}),
                         path=self._toolbox.path,
                         timeout_seconds=command.timeout_seconds,
                         writable=(source, reports),
@@ -207,7 +234,7 @@ class Workshop:
             "tree": self._tree,
             "program": str(program),
             "program_sha256": sha256,
-            "interpreter": self._toolbox.facts().as_dict(),
+            "interpreter": self._interpreter.as_dict(),
             "dependencies": None if self._deps is None else self._deps.as_dict(),
         }
 
@@ -257,6 +284,18 @@ def _runner(settings: Settings, floor: Literal["none", "bwrap"]) -> Runner:
     if "bwrap" in (floor, settings.sandbox.isolation):
         return choose("bwrap")
     return PlainRunner() if settings.sandbox.isolation == "none" else choose("none")
+
+
+def _stats(root: Path) -> dict[str, tuple[int, ...]]:
+    """What tells that a file was written or replaced, by path; links and special files count too."""
+    found = {}
+    for folder, folders, files in os.walk(root):
+        for name in (*files, *(name for name in folders if (Path(folder) / name).is_symlink())):
+            path = Path(folder) / name
+            stat = path.lstat()
+            key = (stat.st_ino, stat.st_size, stat.st_mode, stat.st_mtime_ns, stat.st_ctime_ns)
+            found[path.relative_to(root).as_posix()] = key
+    return found
 
 
 def _plain_bytes(root: Path, path: str) -> bytes | None:

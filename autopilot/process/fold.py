@@ -117,6 +117,7 @@ def _opened(state: EngineState, entry: LedgerEntry) -> None:
         worktree=data["worktree"],
         config=data["config"],
         interpreter=data["interpreter"]["startup_sha256"],
+        compiled=data["interpreter"].get("compiled_sha256", ""),
         entered_epoch={str(Phase.STRATEGIZE): 0},
         progress_seq=entry.seq,
     )

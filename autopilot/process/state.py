@@ -91,6 +91,7 @@ class TaskState:
     worktree: str = ""
     config: str = ""
     interpreter: str = ""
+    compiled: str = ""
     judged_tree: str = ""
     entered_epoch: dict[str, int] = field(default_factory=dict)
     evidence: dict[str, Evidence] = field(default_factory=dict)

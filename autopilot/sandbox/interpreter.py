@@ -7,9 +7,9 @@
   is hostile input: it brings no mounts of its own, neither by a link nor by its shebang.
 - The interpreter is never *run* to learn about it: one that lies in the repository may be anybody's program.
 
-The digest of the program goes into the evidence, beside its path. For an interpreter `facts()` adds a digest of
-the files that Python runs before any program (`*.pth`, `sitecustomize`, `usercustomize`): an environment inside the
-repository is ignored by git, and so seen by no diff.
+The digest of the program goes into the evidence, beside its path. For an interpreter `facts()` adds digests of what
+its environment holds (`sandbox.packages`): an environment inside the repository is ignored by git, and so seen by no
+diff.
 """
 
 from __future__ import annotations
@@ -22,25 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autopilot.kernel.canonical import sha256_hex
 from autopilot.kernel.errors import ContractError, MissingComponentError
 from autopilot.sandbox.environment import SYSTEM_PATH
 from autopilot.sandbox.mounts import SYSTEM_DIRECTORIES
+from autopilot.sandbox.packages import package_digests
 
-# Files that run, or decide what runs, before and around every test: start-up files, plugin entry points, the runner.
-_STARTUP_FILES = (
-    "*.pth",
-    "sitecustomize.py",
-    "usercustomize.py",
-    "sitecustomize/*.py",
-    "usercustomize/*.py",
-    "*.dist-info/entry_points.txt",
-    "*.egg-info/entry_points.txt",
-    "pytest/*.py",
-    "_pytest/**/*.py",
-    "pluggy/*.py",
-    "coverage/*.py",
-)
 _PYTHON_NAMES = frozenset({"python", "python3"})
 _MAX_LINKS = 16
 _SHEBANG_BYTES = 256
@@ -60,7 +46,11 @@ class Executable:
 
 @dataclass(frozen=True, slots=True)
 class InterpreterFacts:
-    """What the evidence says of the interpreter. `startup_sha256` covers the files Python runs before any program."""
+    """What the evidence says of the interpreter.
+
+    `startup_sha256` covers start-up files and every importable file of the installed packages, `compiled_sha256` their
+    `__pycache__` folders.
+    """
 
     path: Path
     sha256: str
@@ -68,6 +58,7 @@ class InterpreterFacts:
     base_prefix: Path
     inside_repository: bool
     startup_sha256: str
+    compiled_sha256: str
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for evidence."""
@@ -78,6 +69,7 @@ class InterpreterFacts:
             "base_prefix": str(self.base_prefix),
             "inside_repository": self.inside_repository,
             "startup_sha256": self.startup_sha256,
+            "compiled_sha256": self.compiled_sha256,
         }
 
 
@@ -170,13 +162,15 @@ class Toolbox:
     def facts(self) -> InterpreterFacts:
         """What the evidence says of the interpreter."""
         prefix, base = prefixes(self.interpreter)
+        packages = package_digests(prefix, base)
         return InterpreterFacts(
             path=self.interpreter,
             sha256=_digest(self.interpreter),
             prefix=prefix,
             base_prefix=base,
             inside_repository=within(self.interpreter, self.repository),
-            startup_sha256=startup_digest(prefix, base),
+            startup_sha256=packages.sources,
+            compiled_sha256=packages.compiled,
         )
 
 
@@ -198,18 +192,6 @@ def prefixes(interpreter: Path) -> tuple[Path, Path]:
             raise ContractError("bad_config", where=str(marker), detail="pyvenv.cfg names no home")
     real = interpreter.resolve()
     return real.parent.parent, real.parent.parent
-
-
-def startup_digest(*roots: Path) -> str:
-    """A digest of every start-up file of the environments at `roots`, of plugin entry points and of the test runner."""
-    lines: list[str] = []
-    for root in sorted(set(roots)):
-        if (root / "pyvenv.cfg").is_file():
-            lines.append(f"{root / 'pyvenv.cfg'} {_digest(root / 'pyvenv.cfg')}")
-        for pattern in _STARTUP_FILES:
-            for folder in ("lib/python3*/site-packages", "lib/python3/dist-packages", "lib/python3*"):
-                lines += [f"{path} {_digest(path)}" for path in root.glob(f"{folder}/{pattern}") if path.is_file()]
-    return sha256_hex("\n".join(sorted(set(lines))).encode())
 
 
 def _leads_inside(place: Path, source: Path) -> bool:

@@ -52,6 +52,7 @@ class Verified:
 
     report: VerifyReport
     held: tuple[Held, ...] = ()
+    scanned: Scan | None = None
 
 
 def verify_state(place: Path, floor: int = 0, given: Given = NOTHING_GIVEN) -> Verified:
@@ -74,7 +75,15 @@ def verify_state(place: Path, floor: int = 0, given: Given = NOTHING_GIVEN) -> V
             raise
         return Verified(VerifyReport("corrupt", error.code, report.seq, report.entries, error.detail, error.where))
     present = Present(ledger, scanned.leaves, hint.seq if hint else -1)
-    return Verified(hold_against(report, present, held), held)
+    return Verified(hold_against(report, present, held), held, scanned)
+
+
+def scan_intact(place: Path, floor: int = 0) -> tuple[Scan, tuple[Held, ...]]:
+    """The scan of a ledger that verifies, and the checkpoints held against it; IntegrityError of one that does not."""
+    verified = verify_state(place, floor)
+    if not verified.report.intact:
+        raise verified.report.error()
+    return verified.scanned or scan(place, verified.report.entries), verified.held
 
 
 def known_keys(place: Path, ledger: str, scanned: Scan) -> tuple[VerifierKey, ...]:
@@ -162,7 +171,7 @@ class CheckpointDesk:
         """
         if new_key is not None:
             _require_person(caller, new_key)
-        scanned = self._verified()
+        scanned, _ = scan_intact(self._place)
         current = scanned.keys[-1][0] if scanned.keys else ""
         if current and new_key is None:
             published = self._sign(scanned, (self._kept.load(current),), caller)
@@ -174,12 +183,6 @@ class CheckpointDesk:
         for key_id, _ in scanned.keys[:-1]:
             self._made.forget(key_id)
         return published
-
-    def _verified(self) -> Scan:
-        verified = verify_state(self._place)
-        if not verified.report.intact:
-            raise verified.report.error()
-        return scan(self._place, verified.report.entries)
 
     def _replace(self, current: str, reason: str, caller: Caller) -> tuple[SigningKey, ...]:
         """Make a key and put it on record; the keys that sign now, the new one first.
@@ -242,12 +245,9 @@ def prove(place: Path, floor: int, seq: int) -> dict[str, Any]:
     Where no checkpoint covers the line the proof is against the present root, and `checkpoint` is None. IntegrityError
     for a ledger that does not verify; ContractError `unknown_entry`.
     """
-    verified = verify_state(place, floor)
-    if not verified.report.intact:
-        raise verified.report.error()
-    entries = verified.report.entries
-    scanned = scan(place, entries)
-    covering = [one.checkpoint.size for one in verified.held if one.stored and one.checkpoint.size > seq]
+    scanned, held = scan_intact(place, floor)
+    entries = len(scanned.leaves)
+    covering = [one.checkpoint.size for one in held if one.stored and one.checkpoint.size > seq]
     size = max(covering, default=entries)
     path = inclusion_path(scanned.leaves[:size], seq)
     note = CheckpointFiles(place).read(size).decode() if covering else None

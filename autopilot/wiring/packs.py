@@ -11,11 +11,11 @@ from autopilot.kernel.canonical import parse
 from autopilot.kernel.errors import ContractError
 from autopilot.kernel.files import DiskFiles
 from autopilot.kernel.framing import BODY_START
-from autopilot.storage.files.checkpoints import CheckpointFiles, scan
+from autopilot.storage.files.checkpoints import CheckpointFiles
 from autopilot.storage.files.layout import SEGMENT_ENTRIES, StorePaths
 from autopilot.storage.files.store import read_identity
 from autopilot.storage.objects import ObjectStore
-from autopilot.wiring.checkpoints import known_keys, verify_state
+from autopilot.wiring.checkpoints import known_keys, scan_intact
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +35,22 @@ def export_pack(place: Path, floor: int, target: Path, *, objects: bool = False,
     for nobody could tell such a pack from a made-up one, and `target_exists`.
     """
     require_free(target)
-    report = verify_state(place, floor).report
-    if not report.intact:
-        raise report.error()
+    scanned, _ = scan_intact(place, floor)
+    entries = len(scanned.leaves)
     files, ledger = CheckpointFiles(place), read_identity(StorePaths(place))
     sizes = files.sizes()
     if not sizes:
         raise ContractError("no_checkpoint", where=str(files.folder))
     content = PackContent(
         ledger=ledger,
-        entries=report.entries,
-        segments=_segments(place, report.entries),
+        entries=entries,
+        segments=_segments(place, entries),
         notes=((f"{size}.note", files.read(size)) for size in sizes),
-        keys=known_keys(place, ledger, scan(place, report.entries)),
-        objects=_objects(place, report.entries) if objects else None,
+        keys=known_keys(place, ledger, scanned),
+        objects=_objects(place, entries) if objects else None,
     )
     written = 0 if dry_run else write_pack(content, target)
-    return Exported(ledger, report.entries, max(sizes), written)
+    return Exported(ledger, entries, max(sizes), written)
 
 
 def _segments(place: Path, entries: int) -> Iterator[tuple[str, bytes]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -397,3 +398,16 @@ def test_a_secret_that_a_crash_left_behind_is_removed_by_the_next_checkpoint(rep
     assert not old.exists()
     assert len(list((repo.state / "keys").glob("*.key"))) == 1
     assert verified(repo) == (0, None)
+
+
+def test_checkpoints_made_at_the_same_time_as_work_goes_on_all_hold(repo: Repo) -> None:
+    calls = [("ledger", "checkpoint"), ("lease", "acquire", "T-1"), ("ledger", "checkpoint"), ("ledger", "checkpoint")]
+    with ThreadPoolExecutor(len(calls)) as pool:
+        results = list(pool.map(lambda words: repo.run(*words), calls))
+    assert [result.code for result in results] == [0] * len(calls), results
+    assert verified(repo) == (0, None)
+    assert against_kept(repo) == (0, None)
+    for number, result in enumerate(results):
+        if calls[number][0] == "ledger":
+            outside(repo, f"{number}.note").write_text(result.out)
+            assert verified(repo, "--checkpoint", f"../{number}.note") == (0, None)

@@ -305,6 +305,39 @@ def test_the_strangers_own_bundle_verifies_with_the_key_beside_it_and_not_with_y
     assert handed.check(state=False)[0] == 3
 
 
+def of_another_line(envelopes: list[dict[str, Any]]) -> tuple[dict[str, Any], str]:
+    """The judged tree of VERIFY, said to be told by the line that left STRATEGIZE."""
+    statement = next(
+        payload(one)
+        for one in envelopes
+        if "gitTree" in payload(one)["subject"][0]["digest"]
+        and payload(one)["subject"][0]["annotations"]["phase"] == str(Phase.VERIFY)
+    )
+    subject = statement["subject"][0]
+    subject["annotations"]["leafHash"] = payload(envelopes[0])["subject"][0]["annotations"]["leafHash"]
+    return statement, "judged-tree: no such line"
+
+
+def of_another_artifact(envelopes: list[dict[str, Any]]) -> tuple[dict[str, Any], str]:
+    """The test results, said to be the sealed strategy."""
+    statement = payload(first(envelopes))
+    subject = next(one for one in statement["subject"] if one["name"] == "test_results.json")
+    subject["digest"] = payload(envelopes[0])["subject"][0]["digest"]
+    return statement, "does not name it with this digest"
+
+
+@pytest.mark.parametrize("lie", [of_another_line, of_another_artifact])
+def test_the_state_shows_what_the_holder_of_the_key_made_up(
+    handed: Handed, lie: Callable[[list[dict[str, Any]]], tuple[dict[str, Any], str]]
+) -> None:
+    statement, told = lie(handed.envelopes())
+    handed.bundle.write_bytes(sealed(json.dumps(statement).encode(), STRANGER).encode() + b"\n")
+    handed.key.write_text(pem_of(STRANGER.verifier))
+    assert handed.check(state=False)[0] == 0
+    code, said = handed.check()
+    assert (code, told in said) == (3, True), said
+
+
 def test_an_empty_bundle_says_nothing(handed: Handed) -> None:
     handed.bundle.write_bytes(b"")
     assert handed.check() == (3, "0 envelopes, 0 faults\nan empty bundle says nothing\n")

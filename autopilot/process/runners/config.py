@@ -39,10 +39,10 @@ def settle_config(bench: Bench) -> bool:
     if startup != bench.task.interpreter:
         # Packages and start-up files of the interpreter lie outside the tree: no diff shows that a runner was patched.
         same = bench.need(
-            Reason("environment_changed", where="python", detail="the interpreter's start-up files or test runner"),
+            Reason("environment_changed", where="python", detail="its installed packages or start-up files"),
             kind="environment_changed",
             digest=startup,
-            why="run with an interpreter whose start-up files or test runner changed since the task opened",
+            why="run with an interpreter whose installed packages or start-up files changed since the task opened",
         )
         granted = granted and same
         if same:

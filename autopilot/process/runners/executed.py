@@ -13,6 +13,7 @@ from string import ascii_lowercase
 from typing import Any, Literal
 
 from autopilot.evidence.control import Control, Kept, control_folder
+from autopilot.evidence.pins import Runs, pinned_changes
 from autopilot.evidence.spec import AcceptBlock, Spec
 from autopilot.evidence.values.accept import AcceptBase, AcceptResults, AcceptRun
 from autopilot.evidence.values.build_log import BuildHeader, BuildLog
@@ -33,6 +34,7 @@ from autopilot.sandbox.reports.lint import LintFormat, parse_lint
 from autopilot.vcs.diff import FileChange
 
 _OUTPUT_KEPT_BYTES = 512 * 1024
+_SHOWN = 5
 _SOURCE_SUFFIXES = (".py", ".pyi", ".js", ".ts", ".go", ".rs", ".java", ".c", ".h", ".cc", ".cpp", ".rb", ".sh")
 
 
@@ -120,7 +122,10 @@ def verify(bench: Bench) -> None:
         return
     if missing:
         with _workshop(bench, tree) as shop:
-            shop.build()
+            if not _built(bench, shop):
+                for name in missing:
+                    bench.defer(name)
+                return
             for name, (inputs, make) in missing.items():
                 bench.produce(name, make(shop), tree=tree, inputs=inputs, isolation=shop.isolation)
 
@@ -218,14 +223,53 @@ def _one(bench: Bench, name: str, command: str, make: Callable[[Ran | None], byt
         bench.produce(name, make(None), tree=tree, inputs=inputs, isolation="none")
         return
     with _workshop(bench, tree) as shop:
-        shop.build()
+        if not _built(bench, shop):
+            bench.defer(name)
+            return
         bench.produce(name, make(shop.run(command)), tree=tree, inputs=inputs, isolation=shop.isolation)
+
+
+def _built(bench: Bench, shop: Workshop) -> bool:
+    """Build the judged tree. False if that wrote pinned files which the build of the base does not write alike."""
+    shop.build()
+    found = _pins_touched(bench, bench.task.judged_tree, shop)
+    if not found:
+        return True
+    with _workshop(bench, bench.task.base_tree) as base:
+        base.build()
+        known = _pins_touched(bench, bench.task.base_tree, base)
+    bad = [path for path, (data, _) in found.items() if path not in known or known[path][0] != data]
+    if not bad:
+        return True
+    shown = "; ".join(f"{path} ({found[path][1]})" for path in bad[:_SHOWN])
+    bench.fail(Reason("build_changed_pins", where=bad[0], detail=shown))
+    return not bench.enforces("test_pins")
+
+
+def _pins_touched(bench: Bench, tree: str, shop: Workshop) -> dict[str, tuple[bytes | None, str]]:
+    """The pinned files that setup and build wrote or took away: what is there now, and why they are pinned."""
+    touched = shop.touched()
+    before = {path: bench.site.trees.read(tree, path) for path in touched}
+    there = frozenset(bench.site.trees.paths(tree)) if touched else frozenset()
+    kinds = [
+        (path, "modified" if path in there and data is not None else "deleted" if path in there else "added")
+        for path, data in touched.items()
+        if data is None or data != before[path]
+    ]
+    pinned = pinned_changes(
+        kinds,
+        lambda path: (before[path], touched[path]),
+        runs=Runs.of(bench.ticket.settings.commands),
+        extra=bench.ticket.settings.pins.extra,
+        product=False,
+    )
+    return {pin.path: (touched[pin.path], pin.why) for pin in pinned}
 
 
 def _workshop(bench: Bench, tree: str) -> Workshop:
     contract = bench.ticket.profile.contract(bench.ticket.phase)
     floor: Literal["none", "bwrap"] = "bwrap" if any(a.isolation == "bwrap" for a in contract.artifacts) else "none"
-    return Workshop(bench.site, bench.ticket.settings, tree, floor=floor)
+    return Workshop(bench.site, bench.ticket.settings, tree, floor=floor, compiled=bench.task.compiled)
 
 
 def _isolated(bench: Bench) -> bool:

@@ -24,7 +24,7 @@ def told(lab: Any, task: str = "T-1", stop: int | None = None) -> dict[str, Phas
     return {one.move.origin: one for one in StatementDesk(lab.engine).of_task(task, ledger_origin=ORIGIN, stop=stop)}
 
 
-def leave(lab: Any, phase: Phase, *names: str, **data: Any) -> LedgerEntry:
+def leave(lab: Any, phase: Phase, *names: str, task: str = "T-1", **data: Any) -> LedgerEntry:
     """Leave the phase with sealed artifacts."""
     contents = {name: data.pop(name, f"{name} of {phase}".encode()) for name in names}
     refs = tuple(
@@ -47,7 +47,9 @@ def leave(lab: Any, phase: Phase, *names: str, **data: Any) -> LedgerEntry:
     kind = "task.closed" if target == "CLOSED" else "phase.transition"
     given |= {"outcome": "CLOSED"} if kind == "task.closed" else {}
     moved = (str(phase), str(target))
-    entry: LedgerEntry = lab.append(kind, phase=moved, epoch=lab.task().epoch, artifacts=refs, data=given)
+    entry: LedgerEntry = lab.append(
+        kind, task=task, phase=moved, epoch=lab.task(task).epoch, artifacts=refs, data=given
+    )
     return entry
 
 
@@ -141,11 +143,13 @@ def test_a_closed_task_is_told_to_its_end_and_another_task_is_left_out(lab: Any)
     for phase in Phase:
         if phase is Phase.SPEC:
             lab.open("T-2")
+            leave(lab, Phase.STRATEGIZE, "theirs.md", task="T-2")
         leave(lab, phase, "a.md", judged_tree="c" * 40 if phase is Phase.IMPLEMENT else "")
     said = told(lab)
     assert list(said) == [str(phase) for phase in Phase]
     assert said["MONITOR"].move.target == "CLOSED"
-    assert {one.move.task for one in said.values()} == {"T-1"}
+    assert {(one.move.task, *(a.name for a in one.move.artifacts)) for one in said.values()} == {("T-1", "a.md")}
+    assert told(lab, "T-2").keys() == {"STRATEGIZE"}
 
 
 @pytest.mark.parametrize(

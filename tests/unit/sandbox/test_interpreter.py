@@ -11,7 +11,7 @@ import pytest
 
 from autopilot.kernel.canonical import sha256_hex
 from autopilot.kernel.errors import ContractError, MissingComponentError
-from autopilot.sandbox.interpreter import Toolbox, prefixes, startup_digest
+from autopilot.sandbox.interpreter import Toolbox, prefixes
 from autopilot.sandbox.plain import PlainRunner
 from autopilot.sandbox.run import CommandSpec, Runner
 
@@ -207,10 +207,6 @@ def test_start_up_files_change_the_facts(repository: Path) -> None:
     assert len(seen) == 4
     assert toolbox.facts().sha256 == before.sha256
     assert before.as_dict()["prefix"] == str(repository / ".venv")
-
-
-def test_the_startup_digest_of_nothing(tmp_path: Path) -> None:
-    assert startup_digest(tmp_path) == sha256_hex(b"")
 
 
 def test_links_in_a_circle_are_refused(repository: Path, tmp_path: Path) -> None:
