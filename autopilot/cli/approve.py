@@ -16,6 +16,7 @@ from autopilot.evidence.spec import parse_spec
 from autopilot.kernel.errors import ApprovalRefusedError, AutopilotError, ContractError
 from autopilot.kernel.phases import Phase
 from autopilot.kernel.reasons import Reason, Verdict
+from autopilot.process.origin import origin_tree
 from autopilot.process.state import ApprovalRequest, TaskState
 from autopilot.wiring.full import Workspace
 
@@ -109,7 +110,7 @@ def _changes(workspace: Workspace, task: TaskState) -> list[str]:
     trees = workspace.site.trees
     try:
         tree = task.judged_tree or trees.snapshot(base_tree=task.base_tree).tree
-        changes = trees.changes(task.base_tree, tree)
+        changes = trees.changes(origin_tree(workspace.site, task), tree)
     except AutopilotError as error:
         return [f"changes   cannot be read: {error.code} {console.clean(error.detail)}"]
     if not changes:

@@ -25,7 +25,7 @@ from autopilot.cli import console, opened, options
 from autopilot.cli.options import Call, Parser
 from autopilot.cli.rehearsal import rehearsing
 from autopilot.kernel.configuration import SETTINGS_FILE, read_location
-from autopilot.kernel.errors import ContractError, IntegrityError, RefusedError
+from autopilot.kernel.errors import ContractError, RefusedError
 from autopilot.kernel.reasons import Reason, Verdict
 from autopilot.kernel.settings import load_settings
 from autopilot.onboarding.detect import FileEdit, Proposal, propose
@@ -36,7 +36,8 @@ from autopilot.storage.files.store import read_identity
 from autopilot.storage.files.verify import verify_files
 from autopilot.vcs.repository import Repository
 from autopilot.wiring.full import Outside, Workspace, here
-from autopilot.wiring.marker import Marker, read_marker, write_marker
+from autopilot.wiring.lost import Remembered, another, missing, standing_elsewhere, still_there
+from autopilot.wiring.marker import Marker, claimed, read_marker, write_marker
 
 # Stands in the diff for the id that does not exist yet.
 _NOT_YET = "0" * 32
@@ -75,16 +76,16 @@ def run(name: str, words: list[str]) -> int:
     call = options.read_call(args)
     if args.replace_lost and not args.reason.strip():
         raise ContractError("reason_missing", where="--reason", detail="how was the ledger lost?")
-    if args.replace_lost:
-        _require_operator(call)
     ground = _survey(call)
+    if args.replace_lost or _replaces(ground):
+        _require_operator(call)
     lost = _check_ledger(ground, args)
     if not call.as_json:
         _show(ground)
     complete = _is_complete(ground)
     if not call.dry_run and not complete:
         _confirm(args, call, "write this?")
-        ground = _write(ground, call, lost)
+        ground = _begun(ground, call, args, lost)
     written = [] if complete else [edit.path for edit in ground.proposal.edits]
     # A replacement that was cut short is opened only once autopilot.toml names the new ledger.
     named = not call.dry_run or ground.named in ("", ground.present)
@@ -111,6 +112,8 @@ def _survey(call: Call) -> _Ground:
     repository = Repository.locate(call.directory)
     root = repository.main_worktree
     outside = here()
+    # The memory first, then what is there: otherwise a ledger that is made meanwhile would look lost.
+    known = read_marker(repository.common_dir)
     settings = root / SETTINGS_FILE
     old = read_location(settings.read_bytes() if settings.is_file() else None, outside.environ)
     state = (root / old.state_dir).absolute()
@@ -125,15 +128,20 @@ def _survey(call: Call) -> _Ground:
         state = (root / location.state_dir).absolute()
         present = read_identity(StorePaths(state)) if StorePaths(state).identity.exists() else ""
         outside = dataclasses.replace(outside, environ={**outside.environ, "AUTOPILOT_STATE_DIR": str(state)})
-    return _Ground(repository, outside, state, proposal, read_marker(repository.common_dir), present, old.ledger_id)
+    return _Ground(repository, outside, state, proposal, known, present, old.ledger_id)
 
 
 def _check_ledger(ground: _Ground, args: Namespace) -> str:
     """Why a new ledger takes a lost one's place, or nothing; refuses where a ledger is missed and nobody said so."""
-    expected = {ledger for ledger in (ground.known.ledger if ground.known else "", ground.named) if ledger}
+    known = _remembered(ground)
+    standing = standing_elsewhere(known)
     if ground.present:
         # A `--replace-lost` that was cut short: the new ledger is there and names the lost one.
-        strangers = expected - {ground.present, _replaced_by(ground)}
+        strangers = {known.ledger, ground.named} - {"", ground.present, _replaced_by(ground)}
+        if standing is not None and (strangers or _replaces(ground)):
+            raise still_there(known, standing)
+        if strangers and ground.known is not None and ground.known.ledger in strangers:
+            raise another(ground.present, known)
         if strangers:
             raise ContractError(
                 "ledger_elsewhere",
@@ -144,14 +152,21 @@ def _check_ledger(ground: _Ground, args: Namespace) -> str:
     if args.join:
         detail = f"no ledger in {ground.state_dir}: share or copy it there first, or set AUTOPILOT_STATE_DIR"
         raise ContractError("ledger_elsewhere", where=SETTINGS_FILE, detail=detail)
-    if not expected:
-        return ""
-    if not args.replace_lost:
-        detail = f"ledger {min(expected)} is not in {ground.state_dir}"
-        if ground.known is not None:
-            raise IntegrityError("ledger_missing", where=str(ground.state_dir), detail=detail)
-        raise ContractError("ledger_elsewhere", where=SETTINGS_FILE, detail=detail)
-    return str(args.reason.strip())
+    if known.ledger and not args.replace_lost:
+        raise missing(known)
+    if standing is not None:
+        raise still_there(known, standing)
+    return str(args.reason.strip()) if known.ledger else ""
+
+
+def _remembered(ground: _Ground) -> Remembered:
+    return Remembered(ground.repository, ground.state_dir, ground.known, ground.named)
+
+
+def _replaces(ground: _Ground) -> bool:
+    """Whether the ledger that is here took the place of one that is still named: finishing that is a person's too."""
+    expected = {ground.known.ledger if ground.known else "", ground.named} - {"", ground.present}
+    return bool(ground.present and expected) and _replaced_by(ground) in expected
 
 
 def _replaced_by(ground: _Ground) -> str:
@@ -178,6 +193,18 @@ def _confirm(args: Namespace, call: Call, question: str) -> None:
         raise RefusedError(Verdict((Reason("not_confirmed", detail="nothing was changed"),)))
 
 
+def _begun(ground: _Ground, call: Call, args: Namespace, lost: str) -> _Ground:
+    """Write; where another process made the ledger since we looked, look again and go on with that one."""
+    try:
+        return _write(ground, call, lost)
+    except ContractError as error:
+        if error.code != "ledger_exists" or ground.present or lost:
+            raise
+    ground = _survey(call)
+    _check_ledger(ground, args)
+    return _write(ground, call, "")
+
+
 def _write(ground: _Ground, call: Call, lost: str) -> _Ground:
     repository, root = ground.repository, ground.repository.main_worktree
     ledger = ground.present
@@ -185,10 +212,7 @@ def _write(ground: _Ground, call: Call, lost: str) -> _Ground:
         with Workspace.init(repository.root, caller=call.caller, lost=lost, outside=ground.outside) as workspace:
             ledger = workspace.ledger.ledger_id
     elif ground.known is None or ground.known.ledger != ledger:
-        report = verify_files(ground.state_dir)
-        if not report.intact:
-            raise report.error()
-        write_marker(repository.common_dir, Marker(ledger, report.entries))
+        _mark(ground)
     edits = tuple(_named(edit, ledger) for edit in ground.proposal.edits)
     if ground.named and ground.named != ledger:
         edits = _renamed(root, edits, ground.named, ledger)
@@ -196,6 +220,18 @@ def _write(ground: _Ground, call: Call, lost: str) -> _Ground:
         _replace(root / edit.path, edit.new)
     proposal = dataclasses.replace(ground.proposal, edits=edits)
     return dataclasses.replace(ground, present=ledger, proposal=proposal)
+
+
+def _mark(ground: _Ground) -> None:
+    """Remember the ledger that is here, once all of it verifies."""
+    with claimed(ground.repository.common_dir):
+        known = read_marker(ground.repository.common_dir)
+        if known is not None and known.ledger == ground.present:
+            return
+        report = verify_files(ground.state_dir)
+        if not report.intact:
+            raise report.error()
+        write_marker(ground.repository.common_dir, Marker(ground.present, report.entries))
 
 
 def _seal(ground: _Ground, args: Namespace, call: Call, *, confirmed: bool) -> bool:

@@ -10,7 +10,10 @@ from autopilot.cli.advance import close_task
 from autopilot.cli.options import Call, Parser
 from autopilot.cli.shapes import task_dict
 from autopilot.kernel.errors import ContractError
+from autopilot.process.origin import uncommitted
 from autopilot.process.profiles import PROFILES
+
+_UNCOMMITTED_SHOWN = 20
 
 
 def parser() -> Parser:
@@ -44,7 +47,14 @@ def _open(args: Namespace, call: Call) -> int:
     with opened.writing(call) as workspace:
         task = workspace.tasks.open(args.task, title=args.title, profile=args.profile, caller=call.caller)
         shown = {"task": task_dict(workspace, task)}
+        loose = sorted(uncommitted(workspace.site, task))
     call.answer(shown, f"opened {task.id} in {task.stage}, on tree {task.base_tree}")
+    if loose and not call.as_json:
+        console.show(f"{len(loose)} uncommitted files count as changes of the task; commit them before, or plan them:")
+        for path in loose[:_UNCOMMITTED_SHOWN]:
+            console.show(f"  {console.clean(path)}")
+        if len(loose) > _UNCOMMITTED_SHOWN:
+            console.show(f"  and {len(loose) - _UNCOMMITTED_SHOWN} more")
     console.next_step(f"autopilot next {args.task} --write")
     return 0
 

@@ -36,6 +36,8 @@ class RuleContext:
     """Names the repository defines at the base."""
     planned: frozenset[str] = frozenset()
     """Paths that file_map.json adds."""
+    uncommitted: frozenset[str] = frozenset()
+    """Paths that were edited and not committed when the task opened: counted from the commit, they change with it."""
     spec: Spec | None = None
     """The sealed spec.md; a rule that needs it refuses without it."""
     thresholds: Thresholds = field(default_factory=Thresholds)

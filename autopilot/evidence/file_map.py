@@ -79,7 +79,7 @@ class FileMap:
         """Whether the plan has `change` (`added`, `modified`, `deleted` or `mode`) for `path`."""
         kind = "modified" if change == "mode" else change
         planned = any(entry.path == path and entry.change == kind for entry in self.entries)
-        return planned or bool(self.generated_by(path))
+        return planned or (change != "deleted" and bool(self.generated_by(path)))
 
 
 def parse_file_map(data: bytes) -> FileMap:
@@ -103,7 +103,9 @@ def outside_paths(file_map: FileMap, changes: Iterable[tuple[str, str]]) -> tupl
     outside = []
     for path, change in changes:
         kind = "modified" if change == "mode" else change
-        if kind not in by_path.get(path, ()) and not file_map.generated_by(path):
+        # A command is said to write these: that one is gone, it did not write.
+        generated = kind != "deleted" and file_map.generated_by(path)
+        if kind not in by_path.get(path, ()) and not generated:
             outside.append((path, change))
     return tuple(sorted(outside))
 

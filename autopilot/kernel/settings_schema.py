@@ -84,6 +84,8 @@ class _Section(BaseModel):
 
 
 class CommandModel(_Section):
+    """`[commands.NAME]`: words to run, without a shell."""
+
     argv: Vector
     then: list[Vector] = []
     env: dict[Name, Text] = {}
@@ -113,12 +115,16 @@ class CommandModel(_Section):
 
 
 class ThresholdsModel(_Section):
+    """`[thresholds]`: the least percentages and scores that pass."""
+
     coverage_percent: Percent = Thresholds().coverage_percent
     lint_score: Percent = Thresholds().lint_score
     rubric_score: Percent = Thresholds().rubric_score
 
 
 class SandboxModel(_Section):
+    """`[sandbox]`: how commands are isolated, and what they may use."""
+
     isolation: Literal["none", "auto", "bwrap"] = "auto"
     readonly: list[Folder] = []
     memory_mb: Annotated[int, Field(ge=64, le=1_048_576)] = SandboxSettings().memory_mb
@@ -126,6 +132,8 @@ class SandboxModel(_Section):
 
 
 class LeaseModel(_Section):
+    """`[lease]`: how long a phase is held, in seconds."""
+
     ttl_seconds: Annotated[int, Field(ge=5, le=86_400)] = LeaseSettings().ttl_seconds
     renew_min_interval_seconds: Annotated[int, Field(ge=0, le=3_600)] = LeaseSettings().renew_min_interval_seconds
     max_hold_seconds: Annotated[int, Field(ge=0, le=31_536_000)] = LeaseSettings().max_hold_seconds
@@ -138,6 +146,8 @@ class LeaseModel(_Section):
 
 
 class ToolModel(_Section):
+    """`[[guard.tools]]`: what a tool of an MCP server can do."""
+
     server: Name
     tool: Name
     capability: Capability
@@ -145,6 +155,8 @@ class ToolModel(_Section):
 
 
 class GuardModel(_Section):
+    """`[guard]`: what the guard allows and denies beyond its tables."""
+
     network_hosts: list[Host] = []
     deny: list[DeniableCapability] = []
     scratch: list[Folder] = []
@@ -160,11 +172,15 @@ class GuardModel(_Section):
 
 
 class WatchdogModel(_Section):
+    """`[watchdog]`: after how many violations, or minutes without progress, a task is held."""
+
     violations: Annotated[int, Field(ge=1, le=1_000)] = WatchdogSettings().violations
     minutes: Annotated[int, Field(ge=1, le=10_080)] = WatchdogSettings().minutes
 
 
 class PinsModel(_Section):
+    """`[pins]`: further files that count as tests or runner configuration."""
+
     extra: list[Name] = []
 
 

@@ -21,7 +21,9 @@ from autopilot.onboarding.files import RepositoryFiles
 from autopilot.onboarding.project import OTHER_LANGUAGES, PythonProject, read_project
 from autopilot.onboarding.requirements import Installed, installed_version
 
-_STATE_CONTENT = frozenset({"cache", "evidence", "git", "journal", "leases", "ledger", "promptops.sqlite", "telemetry"})
+_STATE_CONTENT = frozenset(
+    {"cache", "evidence", "git", "journal", "keys", "leases", "ledger", "promptops.sqlite", "telemetry"}
+)
 _OTHER_STATE_DIR = ".autopilot-state"
 
 

@@ -44,6 +44,7 @@ _DEPENDENCY_FILES = (
     "Pipfile.lock",
     "package-lock.json",
 )
+_CACHE = "__pycache__"
 _REPORT_CAP_BYTES = 64 * MIB
 
 
@@ -137,7 +138,7 @@ class Workshop:
         command = self._settings.command("build")
         if command is not None and self._build is None:
             self._build = self._execute("build", command, self._inside())
-        for cache in [path for path in self._inside().rglob("__pycache__") if path.is_dir() and not path.is_symlink()]:
+        for cache in [path for path in self._inside().rglob(_CACHE) if path.is_dir() and not path.is_symlink()]:
             # A compiled file goes before its source: the commands that are to come compile for themselves.
             shutil.rmtree(cache)
         return self._build
@@ -192,7 +193,7 @@ class Workshop:
     def _copy(self) -> Path:
         built = self._inside()
         # Named by chance: a command must not know from its folder which run of it this is.
-        target = Path(tempfile.mkdtemp(prefix="copy-", dir=built.parent)) / "tree"
+        target = Path(tempfile.mkdtemp(prefix="tree-", dir=built.parent)) / "tree"
         shutil.copytree(built, target, symlinks=True)
         return target
 
@@ -288,8 +289,9 @@ def _runner(settings: Settings, floor: Literal["none", "bwrap"]) -> Runner:
 
 def _stats(root: Path) -> dict[str, tuple[int, ...]]:
     """What tells that a file was written or replaced, by path; links and special files count too."""
-    found = {}
+    found: dict[str, tuple[int, ...]] = {}
     for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if name != _CACHE]
         for name in (*files, *(name for name in folders if (Path(folder) / name).is_symlink())):
             path = Path(folder) / name
             stat = path.lstat()

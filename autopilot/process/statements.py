@@ -49,7 +49,8 @@ class StatementDesk:
         """The statements of every phase that the task left and that stands, in the order of the phases.
 
         Only lines before `stop` are looked at. ContractError `unknown_task`, or `nothing_to_state` where no phase was
-        left; IntegrityError `object_missing` or `evidence_edited` where an object is not what the line says.
+        left; IntegrityError `object_missing` or `evidence_edited` where an object is not what the line says, and for a
+        line that is not as the engine writes them.
         """
         task = self._engine.task(self._engine.store.view().state, task_id)
         standing: dict[str, PhaseMove] = {}
@@ -60,11 +61,7 @@ class StatementDesk:
                 standing[move.origin] = move
         if not standing:
             raise ContractError("nothing_to_state", where=task_id, detail=f"{task_id} is in {task.stage}")
-        return tuple(
-            PhaseStatements(standing[phase], statements_of(standing[phase], self._held(standing[phase])))
-            for phase in map(str, PHASES)
-            if phase in standing
-        )
+        return tuple(self._told(standing[phase]) for phase in map(str, PHASES) if phase in standing)
 
     def _moves(
         self, task_id: str, start: int, stop: int, ledger_origin: str
@@ -88,6 +85,14 @@ class StatementDesk:
                 move = _move(entry, _Opened(held.profile, held.base_tree, config, held.entered, judged), ledger_origin)
                 held = _Opened(held.profile, held.base_tree, config, entry.ts, judged)
                 yield move, ()
+
+    def _told(self, move: PhaseMove) -> PhaseStatements:
+        try:
+            return PhaseStatements(move, statements_of(move, self._held(move)))
+        except ContractError as error:
+            # No input of the caller's: the line, or what it names, is not what the engine writes.
+            where = f"line {move.line.seq} {error.where}".rstrip()
+            raise IntegrityError(error.code, where=where, detail=error.detail) from None
 
     def _held(self, move: PhaseMove) -> TestRun | None:
         """Hold every object that the move names against its digest; the test run among them, if there is one."""
@@ -117,6 +122,15 @@ def _opened(entry: LedgerEntry) -> _Opened:
 
 
 def _move(entry: LedgerEntry, held: _Opened, ledger_origin: str) -> PhaseMove:
+    try:
+        return _read_move(entry, held, ledger_origin)
+    except (KeyError, TypeError, AttributeError) as error:
+        # It is chained, so somebody wrote it on purpose; nothing is signed of what cannot be read.
+        detail = f"no move as the engine writes it: {error!r}"
+        raise IntegrityError("bad_ledger_json", where=f"line {entry.seq}", detail=detail) from None
+
+
+def _read_move(entry: LedgerEntry, held: _Opened, ledger_origin: str) -> PhaseMove:
     (origin, target), data, lease = entry.move, entry.data, entry.lease
     return PhaseMove(
         line=LineRef(ledger_origin, entry.seq, entry.hash),

@@ -113,6 +113,9 @@ class ObjectSession:
     def kind(self, sha: str) -> tuple[str, str]:
         """(full id, kind) of a full or shortened id; ("", "") when there is none or more than one."""
         for place in self._sources:
+            # A shortened id can stand for any name in its folder.
+            for loose in (place.objects / sha[:2]).glob(f"{sha[2:]}*"):
+                _refuse_pipe(loose)
             talk = self._talk(place)
             talk.send(b"info %s\n" % sha.encode())
             words = talk.until(b"\n").split()

@@ -69,6 +69,8 @@ class Repository:
 
     def head_commit(self) -> str | None:
         """Id of the commit HEAD stands at, None before the first one."""
+        # Asked for its own refusal: a HEAD that names no ref is not a branch before its first commit.
+        refs.head_target(self.git_dir)
         return refs.resolve(self.git_dir, self.common_dir, "HEAD")
 
     def head_tree(self) -> str | None:

@@ -92,6 +92,21 @@ class EngineTrees:
         with self._store.session() as objects:
             return diff.patch(objects, old, new)
 
+    def overlaid(self, tree: str, other: str, paths: tuple[str, ...]) -> str:
+        """`tree` with these paths as `other` has them."""
+        with self._store.session() as objects:
+            files, source = objects.flatten(tree), objects.flatten(other)
+            for path in (encoded(path) for path in paths):
+                if path in source:
+                    files[path] = source[path]
+                else:
+                    files.pop(path, None)
+            for entry in files.values():
+                objects.keep(entry)
+            made = objects.add_tree(files)
+            objects.flush()
+        return made
+
     def checkout(self, tree: str, target: Path, *, without: frozenset[str] = frozenset()) -> None:
         """Write a tree into `target` (made, or empty) as plain files; `without` paths are left out, folders whole."""
         with self._store.session() as objects:

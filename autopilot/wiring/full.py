@@ -19,7 +19,7 @@ from autopilot.evidence.contracts import RULES
 from autopilot.kernel.callers import Caller
 from autopilot.kernel.clock import Clock, SystemClock
 from autopilot.kernel.configuration import SETTINGS_FILE, Location, read_location
-from autopilot.kernel.errors import ContractError, IntegrityError
+from autopilot.kernel.errors import ContractError
 from autopilot.kernel.placing import refuse_strangers
 from autopilot.kernel.settings import load_settings
 from autopilot.process.approving import ApprovalDesk
@@ -40,13 +40,15 @@ from autopilot.process.site import Site
 from autopilot.process.tasks import TaskRegister
 from autopilot.process.watching import Watchdog
 from autopilot.storage.files.creation import Genesis, create_store
-from autopilot.storage.files.store import FileStore, StoreParts
+from autopilot.storage.files.layout import StorePaths
+from autopilot.storage.files.store import FileStore, StoreParts, read_identity
 from autopilot.telemetry.setup import Telemetry
 from autopilot.telemetry.spans import TracedEnforcer, TracedRouter
 from autopilot.vcs.repository import Repository
 from autopilot.vcs.trees import EngineTrees
 from autopilot.version import VERSION
-from autopilot.wiring.marker import Marker, read_marker, write_marker
+from autopilot.wiring.lost import Remembered, check_identity, missing, replaced
+from autopilot.wiring.marker import Marker, claimed, raise_marker, read_marker, write_marker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,19 +114,21 @@ class Workspace:
 
         ContractError `ledger_exists` if it has one; unless `lost` says why a new one may take its place, IntegrityError
         `ledger_missing` if it had one that is gone, ContractError `ledger_elsewhere` in a clone whose `autopilot.toml`
-        names one. The first line of the new ledger names the lost one; `autopilot.toml` is the caller's to correct.
+        names one; RefusedError `human_only` where `lost` comes from a caller that is no person. The first line of the
+        new ledger names the lost one; `autopilot.toml` is the caller's to correct.
         """
         outside = outside or here()
         repository = Repository.locate(Path(path))
-        place = state_dir(repository, outside.environ)
-        refuse_strangers(place, folders=_STATE_FOLDERS, files=_STATE_FILES)
-        known = read_marker(repository.common_dir)
-        replaced = None
-        if not (place / "ledger" / "LEDGER.json").exists():
-            replaced = _replaced(known, _location(repository, outside.environ).ledger_id, place, lost.strip())
-        parts = StoreParts(place, ProcessFold(), clock=outside.clock)
-        store = create_store(parts, Genesis(caller, f"autopilot {VERSION}", replaced))
-        write_marker(repository.common_dir, Marker(store.ledger_id, 1))
+        # Held from the look at what is there to the marker: of several who begin at once, one does.
+        with claimed(repository.common_dir):
+            place = state_dir(repository, outside.environ)
+            refuse_strangers(place, folders=_STATE_FOLDERS, files=_STATE_FILES)
+            lost_one = None
+            if not (place / "ledger" / "LEDGER.json").exists():
+                lost_one = replaced(_remembered(repository, place, outside), caller, lost.strip())
+            parts = StoreParts(place, ProcessFold(), clock=outside.clock)
+            store = create_store(parts, Genesis(caller, f"autopilot {VERSION}", lost_one))
+            write_marker(repository.common_dir, Marker(store.ledger_id, 1))
         return cls(repository, store, outside)
 
     @classmethod
@@ -139,19 +143,15 @@ class Workspace:
         repository = Repository.locate(Path(path))
         place = state_dir(repository, outside.environ)
         refuse_strangers(place, folders=_STATE_FOLDERS, files=_STATE_FILES)
-        marker = read_marker(repository.common_dir)
+        known = _remembered(repository, place, outside)
         if not (place / "ledger" / "LEDGER.json").exists():
-            if marker is not None:
-                raise _missing(marker, place)
+            if known.marker is not None:
+                raise missing(known)
             raise ContractError("not_a_workspace", where=str(repository.root), detail=f"no ledger in {place}")
-        floor = marker.size if marker is not None else 0
+        # First of all: another ledger than the repository's is not a shortened one.
+        check_identity(read_identity(StorePaths(place)), known)
+        floor = known.marker.size if known.marker is not None else 0
         store = FileStore.open(StoreParts(place, ProcessFold(), clock=outside.clock, floor=floor))
-        named = _location(repository, outside.environ).ledger_id
-        try:
-            _check_identity(store.ledger_id, marker, named, place)
-        except IntegrityError:
-            store.close()
-            raise
         workspace = cls(repository, store, outside)
         workspace.journal.mend()
         return workspace
@@ -160,10 +160,7 @@ class Workspace:
         """Note the ledger's length beside the repository, and give everything back."""
         try:
             # Synced entries only: a lease line that still rides unsynced may rightly be gone after a power loss.
-            size = self.ledger.durable
-            marker = read_marker(self.repository.common_dir)
-            if marker is None or marker.size < size:
-                write_marker(self.repository.common_dir, Marker(self.ledger.ledger_id, size))
+            raise_marker(self.repository.common_dir, Marker(self.ledger.ledger_id, self.ledger.durable))
         finally:
             self.telemetry.close()
             self.ledger.close()
@@ -230,32 +227,6 @@ def _excluded(repository: Repository, place: Path) -> tuple[str, ...]:
         return ()
 
 
-def _replaced(known: Marker | None, named: str, place: Path, reason: str) -> dict[str, str | int] | None:
-    """What the first line says of the ledger whose place the new one takes; None where there never was one."""
-    if known is None and not named:
-        return None
-    if not reason and known is not None:
-        raise _missing(known, place)
-    if not reason:
-        raise ContractError("ledger_elsewhere", where=SETTINGS_FILE, detail=f"ledger {named} is not in {place}")
-    # In a clone nothing says how long the lost ledger was.
-    lost = known or Marker(named, 0)
-    return {"ledger": lost.ledger, "entries": lost.size, "reason": reason}
-
-
-def _check_identity(opened: str, marker: Marker | None, named: str, place: Path) -> None:
-    if marker is not None and marker.ledger != opened:
-        detail = f"the repository's ledger is {marker.ledger}, this one is {opened}"
-        raise IntegrityError("ledger_missing", where=str(place), detail=detail)
-    if named and named != opened:
-        detail = f"{SETTINGS_FILE} names ledger {named}, the one in {place} is {opened}"
-        raise IntegrityError("ledger_unlike_settings", where=f"{SETTINGS_FILE}: ledger_id", detail=detail)
-
-
-def _missing(marker: Marker, place: Path) -> IntegrityError:
-    return IntegrityError(
-        "ledger_missing",
-        where=str(place),
-        detail=f"ledger {marker.ledger} with at least {marker.size} entries is gone",
-        remedy="restore it from a copy, or `autopilot init --replace-lost --reason TEXT`",
-    )
+def _remembered(repository: Repository, place: Path, outside: Outside) -> Remembered:
+    named = _location(repository, outside.environ).ledger_id
+    return Remembered(repository, place, read_marker(repository.common_dir), named)

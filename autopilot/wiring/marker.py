@@ -6,15 +6,23 @@ delete the memory of it. It is a floor, not a seal: who can write it can write t
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from autopilot.kernel.errors import ContractError, IntegrityError, StorageError
-from autopilot.kernel.files import read_regular
+from autopilot.kernel.files import read_regular, storage_error
 from autopilot.kernel.placing import place_file
 
 NAME = "autopilot.id"
+BEGIN_WAIT_SECONDS = 30.0
+RAISE_WAIT_SECONDS = 1.0
 _CAP_BYTES = 1024
+_LOOK_AGAIN_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +51,61 @@ def read_marker(common_dir: Path) -> Marker | None:
 def write_marker(common_dir: Path, marker: Marker) -> None:
     """Replace the marker. Unsynced: after a power loss an older floor is still a floor."""
     place_file(common_dir, NAME, f"{marker.ledger}\n{marker.size}\n".encode("ascii"))
+
+
+def raise_marker(common_dir: Path, marker: Marker) -> None:
+    """Move the floor up to `marker.size`: never down, never over the marker of another ledger.
+
+    Two who close at the same moment would otherwise leave the lower of their sizes. Left alone where the folder is
+    held by somebody else for `RAISE_WAIT_SECONDS`: an older floor is still a floor.
+    """
+    if _is_reached(common_dir, marker):
+        return
+    try:
+        with claimed(common_dir, RAISE_WAIT_SECONDS):
+            if not _is_reached(common_dir, marker):
+                write_marker(common_dir, marker)
+    except StorageError as error:
+        if error.code != "lock_timeout":
+            raise
+
+
+@contextlib.contextmanager
+def claimed(common_dir: Path, wait_seconds: float = BEGIN_WAIT_SECONDS) -> Iterator[None]:
+    """Hold the git common directory itself, so that one process at a time begins a ledger or moves the marker.
+
+    There is no ledger yet whose lock could be taken. Not to be nested. StorageError `lock_timeout` if it is not to be
+    had in time.
+    """
+    try:
+        descriptor = os.open(common_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise storage_error(error, common_dir) from error
+    try:
+        _lock(descriptor, common_dir, wait_seconds)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, common_dir: Path, wait_seconds: float) -> None:
+    """flock has no time limit, and who holds the folder may be stopped: so it is asked again and again."""
+    give_up = time.monotonic() + wait_seconds
+    while not _is_locked(descriptor):
+        if time.monotonic() >= give_up:
+            detail = f"held by another process for {wait_seconds:g} s"
+            raise StorageError("lock_timeout", where=str(common_dir), detail=detail, retryable=True)
+        time.sleep(_LOOK_AGAIN_SECONDS)
+
+
+def _is_locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_reached(common_dir: Path, marker: Marker) -> bool:
+    known = read_marker(common_dir)
+    return known is not None and (known.ledger != marker.ledger or known.size >= marker.size)

@@ -7,14 +7,15 @@ checkpoint that was kept elsewhere.
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_repo import PERSON, Repo
+from cli_repo import AGENT, COMMAND, PERSON, Repo
 
 from autopilot.cli.demo.project import make_repository
 from autopilot.kernel.files import DiskFiles
@@ -402,12 +403,24 @@ def test_a_secret_that_a_crash_left_behind_is_removed_by_the_next_checkpoint(rep
 
 def test_checkpoints_made_at_the_same_time_as_work_goes_on_all_hold(repo: Repo) -> None:
     calls = [("ledger", "checkpoint"), ("lease", "acquire", "T-1"), ("ledger", "checkpoint"), ("ledger", "checkpoint")]
-    with ThreadPoolExecutor(len(calls)) as pool:
-        results = list(pool.map(lambda words: repo.run(*words), calls))
-    assert [result.code for result in results] == [0] * len(calls), results
+    environ = {**os.environ, **AGENT}
+    started = [
+        subprocess.Popen(
+            [*COMMAND, *words],
+            cwd=repo.root,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for words in calls
+    ]
+    for number, process in enumerate(started):
+        said, failed = process.communicate(timeout=120)
+        assert process.returncode == 0, failed
+        outside(repo, f"{number}.note").write_bytes(said)
     assert verified(repo) == (0, None)
     assert against_kept(repo) == (0, None)
-    for number, result in enumerate(results):
-        if calls[number][0] == "ledger":
-            outside(repo, f"{number}.note").write_text(result.out)
+    for number, words in enumerate(calls):
+        if words[0] == "ledger":
             assert verified(repo, "--checkpoint", f"../{number}.note") == (0, None)

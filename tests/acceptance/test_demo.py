@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from autopilot.cli.demo.cheats import CHEATS, Cheat, skip_phase
+from autopilot.cli.demo.cheats import CHEATS, Cheat
 from autopilot.cli.demo.play import play, play_on_copy
 from autopilot.cli.demo.project import make_repository
 from autopilot.cli.demo.show import Show
@@ -36,7 +36,7 @@ def test_a_cheat_that_is_let_through_fails_the_demo(tmp_path: Path) -> None:
         """A cheat that meets no refusal."""
 
     show = Show(quiet=True)
-    cheats = (Cheat("meets nothing", "out_of_sequence", nothing), Cheat("skips", "tests_changed", skip_phase))
+    cheats = (Cheat("meets nothing", "out_of_sequence", nothing), Cheat("skips", "tests_changed", CHEATS[0].attempt))
     result = play(tmp_path, show, cheats=cheats)
     assert (result["passed"], result["cheats_refused"], result["honest"]) == (False, 0, "CLOSED")
     assert [row[2].split(":")[0] for row in show.rows[:2]] == ["HOLE", "HOLE"]

@@ -10,7 +10,8 @@ from autopilot.evidence.file_map import NAME as FILE_MAP_NAME
 from autopilot.evidence.file_map import FileMap, FileMapEntry, parse_file_map
 from autopilot.evidence.findings import Finding, reasons_of, refusing
 from autopilot.evidence.grounding import HINT_STANDS, GroundingRule, Passage, check_grounding, has_hint
-from autopilot.evidence.paths import WILDCARDS, path_fault, pattern_fault
+from autopilot.evidence.paths import WILDCARDS, matches, path_fault, pattern_fault
+from autopilot.evidence.pins import pinned_by_name
 from autopilot.evidence.plan import NAME as PLAN_NAME
 from autopilot.evidence.plan import Plan, scan_plan
 from autopilot.evidence.rules.prose import hints_left, read_document
@@ -87,7 +88,7 @@ def _entry_faults(entry: FileMapEntry, place: str, context: RuleContext) -> list
         detail = f"{entry.path[:80]!r} has a wildcard, which only `generated` may have"
         found.append(Finding("path_outside", detail, item=f"{place}.path", remedy="name each file"))
     else:
-        found.extend(_contradicts_base(entry, place, context))
+        found.extend(_covers_too_much(entry, place, context) if generated else _contradicts_base(entry, place, context))
     if has_hint(entry.path) or has_hint(entry.why):
         found.append(Finding("skeleton_unchanged", HINT_STANDS, item=place))
     elif len(frozenset(words_in(entry.why))) < MIN_WHY_WORDS:
@@ -97,8 +98,26 @@ def _entry_faults(entry: FileMapEntry, place: str, context: RuleContext) -> list
     return found
 
 
+def _covers_too_much(entry: FileMapEntry, place: str, context: RuleContext) -> list[Finding]:
+    """What a command writes is neither a test nor configuration, nor all that lies in a folder of the repository."""
+    pattern = entry.path
+    likely = "/".join("x" if set(part) <= WILDCARDS else part for part in pattern.split("/"))
+    covered = (path for path in (likely, *sorted(context.paths)) if path == likely or matches(pattern, path))
+    pinned = next((path for path in covered if pinned_by_name(path)), "")
+    head, _, tail = pattern.partition("/")
+    whole = bool(tail) and set(tail) <= {*WILDCARDS, "/"} and any(path.startswith(f"{head}/") for path in context.paths)
+    if not pinned and not whole:
+        return []
+    what = f"tests or configuration ({pinned})" if pinned else f"all that lies in {head}/"
+    remedy = "name each file, as added or modified" if pinned else "name the folder that the command alone writes to"
+    detail = f"{pattern[:80]!r} covers {what}"
+    return [Finding("path_outside", detail, item=f"{place}.path", remedy=remedy)]
+
+
 def _contradicts_base(entry: FileMapEntry, place: str, context: RuleContext) -> list[Finding]:
     there = entry.path in context.paths
+    if entry.path in context.uncommitted:
+        return []
     if entry.change == "added" and there:
         return [Finding("file_map_contradicts_base", f"{entry.path} is there already", item=f"{place}.change")]
     if entry.change in ("modified", "deleted") and not there:

@@ -24,6 +24,7 @@ from autopilot.kernel.test_files import is_test_module
 from autopilot.ledger.entry import ArtifactRef
 from autopilot.process.admission import Finding
 from autopilot.process.engine import Engine
+from autopilot.process.origin import origin_tree, uncommitted
 from autopilot.process.profiles import ArtifactContract
 from autopilot.process.runners.excerpt import evidence_excerpt
 from autopilot.process.runners.values import ApprovalNeed, Collected, Ticket, evidence_of
@@ -301,6 +302,7 @@ class Bench:
             "implementers": frozenset(self.task.implementers),
             "separate_reviewer": self.ticket.profile.separate_reviewer,
             "base_inventory": self.base_inventory() if self.ticket.phase is Phase.VERIFY else None,
+            "uncommitted": uncommitted(self.site, self.task) if self.ticket.phase is Phase.PLAN else frozenset(),
             **self._later_facts(),
         }
 
@@ -320,7 +322,7 @@ class Bench:
         """Facts that exist only once IMPLEMENT was left."""
         if PHASES.index(self.ticket.phase) <= PHASES.index(Phase.IMPLEMENT) or not self.task.judged_tree:
             return {}
-        changes = self.site.trees.changes(self.task.base_tree, self.task.judged_tree)
+        changes = self.site.trees.changes(origin_tree(self.site, self.task), self.task.judged_tree)
         facts: dict[str, Any] = {"changed_paths": frozenset(change.path for change in changes)}
         if self.ticket.phase is Phase.VERIFY:
             facts["changed_tests"] = tuple(

@@ -8,7 +8,7 @@ it is good enough is the content rule's to say, from the sealed bytes.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from string import ascii_lowercase
 from typing import Any, Literal
 
@@ -157,10 +157,24 @@ def generated(bench: Bench, tree: str, changes: tuple[FileChange, ...]) -> None:
         return
     by_command: dict[tuple[str, ...], list[str]] = {}
     for change in changes:
-        argv = file_map.generated_by(change.path)
+        argv = file_map.generated_by(change.path) if change.change != "deleted" else ()
         if argv and not any(e.path == change.path and e.change != "generated" for e in file_map.entries):
             by_command.setdefault(argv, []).append(change.path)
     if not by_command or not bench.execute:
+        return
+    _regenerated(bench, tree, by_command, "")
+    # A file that was there before is generated only if its command made it then as well.
+    base = bench.task.base_tree
+    there = {
+        argv: [path for path in paths if bench.site.trees.read(base, path) is not None]
+        for argv, paths in by_command.items()
+    }
+    _regenerated(bench, base, {argv: paths for argv, paths in there.items() if paths}, "on the base, ")
+
+
+def _regenerated(bench: Bench, tree: str, by_command: Mapping[tuple[str, ...], list[str]], where: str) -> None:
+    """Run each command on the tree without its files, and refuse what it does not write as the tree has it."""
+    if not by_command:
         return
     with _workshop(bench, tree) as shop:
         shop.build()
@@ -171,13 +185,13 @@ def generated(bench: Bench, tree: str, changes: tuple[FileChange, ...]) -> None:
                     Reason(
                         "command_failed",
                         where=paths[0],
-                        detail=f"{' '.join(argv)}: exit {ran.exit_code}: {tail_of(ran.output)}",
+                        detail=f"{where}{' '.join(argv)}: exit {ran.exit_code}: {tail_of(ran.output)}",
                     )
                 )
                 continue
             for path in paths:
                 if written[path] != bench.site.trees.read(tree, path):
-                    detail = f"{path} is not what `{' '.join(argv)}` writes"
+                    detail = f"{where}{path} is not what `{' '.join(argv)}` writes"
                     bench.fail(Reason("generated_differs", where=path, detail=detail))
 
 

@@ -21,6 +21,7 @@ from autopilot.kernel.canonical import digest_of
 from autopilot.kernel.errors import ContractError
 from autopilot.kernel.phases import Phase
 from autopilot.kernel.reasons import Reason
+from autopilot.process.origin import origin_tree, uncommitted
 from autopilot.process.runners import executed
 from autopilot.process.runners.bench import Bench
 from autopilot.process.runners.config import settle_config
@@ -56,13 +57,14 @@ def implement(bench: Bench) -> None:
     """IMPLEMENT: what changed, observed; held against the plan and the profile's size."""
     task = bench.task
     snapshot = bench.site.trees.snapshot(base_tree=task.base_tree)
-    changes = bench.site.trees.changes(task.base_tree, snapshot.tree)
+    origin = origin_tree(bench.site, task)
+    changes = bench.site.trees.changes(origin, snapshot.tree)
     bench.judged_tree = snapshot.tree
-    if not changes:
+    if not changes or snapshot.tree == task.base_tree:
         bench.fail(Reason("nothing_changed", detail="the working tree is the base tree"))
-    patch = bench.site.trees.patch(task.base_tree, snapshot.tree)
-    bench.produce("git_diff.patch", patch, tree=snapshot.tree, inputs=task.base_tree)
-    bench.produce("modified_files.json", _modified(bench, changes), tree=snapshot.tree, inputs=task.base_tree)
+    patch = bench.site.trees.patch(origin, snapshot.tree)
+    bench.produce("git_diff.patch", patch, tree=snapshot.tree, inputs=origin)
+    bench.produce("modified_files.json", _modified(bench, origin, changes), tree=snapshot.tree, inputs=origin)
     _check_plan_lock(bench, changes)
     _check_size(bench, changes)
     executed.generated(bench, snapshot.tree, changes)
@@ -149,12 +151,12 @@ def _judged(bench: Bench, *, working_tree: bool = True) -> bool:
     return True
 
 
-def _modified(bench: Bench, changes: tuple[FileChange, ...]) -> bytes:
+def _modified(bench: Bench, origin: str, changes: tuple[FileChange, ...]) -> bytes:
     return ModifiedFiles(
         task=bench.task.id,
         epoch=bench.task.epoch,
         tree=bench.judged_tree,
-        base_tree=bench.task.base_tree,
+        base_tree=origin,
         files=tuple(
             ModifiedFile(
                 path=change.path,
@@ -174,6 +176,12 @@ def _check_plan_lock(bench: Bench, changes: tuple[FileChange, ...]) -> None:
     file_map = bench.file_map()
     pairs = [(change.path, change.change) for change in changes]
     outside = [path for path, _ in (outside_paths(file_map, pairs) if file_map else pairs)]
+    if outside and file_map:
+        # Counted from the commit, a file that lay there uncommitted is added; the plan may well call it modified.
+        loose = uncommitted(bench.site, bench.task)
+        there = {path for path, change in pairs if path in loose and change != "deleted"}
+        planned = {path for path in there if file_map.allows(path, "added") or file_map.allows(path, "modified")}
+        outside = [path for path in outside if path not in planned]
     if outside:
         shown = ", ".join(outside[:_SHOWN]) + (f" and {len(outside) - _SHOWN} more" if len(outside) > _SHOWN else "")
         bench.need(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 import tomllib
+from pathlib import Path
 
 import pytest
-from cli_repo import PERSON, Repo
+from cli_repo import COMMAND, PERSON, Repo
 
 from autopilot.wiring.marker import Marker, read_marker, write_marker
 
@@ -128,7 +131,10 @@ def test_a_replacement_that_was_cut_short_is_completed(repo: Repo, keep_marker: 
     (repo.root / "autopilot.toml").write_text(settings)
     if not keep_marker:
         write_marker(repo.root / ".git", Marker(lost, 3))
-    repo.quick("init", env=PERSON, check=0)
+    # Finishing it is a person's as well: a ledger that names the lost one is soon made.
+    assert repo.quick("init", "--json").codes == ["human_only"]
+    assert repo.quick("init", "--json", env=PERSON).codes == ["not_a_terminal"]
+    repo.person("init", check=0)
     _complete(repo)
 
 
@@ -164,8 +170,41 @@ def test_another_ledger_in_the_place_of_the_repositorys_is_refused(repo: Repo, p
     shutil.rmtree(repo.state)
     shutil.copytree(other.state, repo.state)
     for words in (("init",), ("init", "--replace-lost", "--reason", "x"), ("init", "--join")):
-        assert repo.person(*words, "--json").codes == ["ledger_elsewhere"], words
+        assert repo.person(*words, "--json").codes == ["ledger_missing"], words
     assert repo.quick("ledger", "verify", "--json").json["reason"] == "missing"
+
+
+def _begin_at_once(root: Path, count: int) -> list[tuple[int, str]]:
+    """Exit codes and stdout of that many `init`, started together as processes of their own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AUTOPILOT_")}
+    begun = [
+        subprocess.Popen(
+            [*COMMAND, "init", "--json"],
+            cwd=root,
+            env=kept,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        for _ in range(count)
+    ]
+    return [(process.wait(timeout=120), process.communicate()[0]) for process in begun]
+
+
+def test_of_several_that_begin_at_once_one_does_and_the_others_go_on_with_it(plain: Repo) -> None:
+    """Red without `claimed` in `Workspace.init`."""
+    answers = _begin_at_once(plain.root, 6)
+    assert {code for code, _ in answers} == {0}, answers
+    assert {json.loads(out)["ledger"] for _, out in answers} == {_ledger_of(plain)}
+    assert not (plain.root / ".autopilot-state").exists()
+    _complete(plain)
+
+
+def test_signing_keys_do_not_make_the_state_the_projects_own(repo: Repo) -> None:
+    (repo.state / "keys").mkdir()
+    (repo.root / "autopilot.toml").unlink()
+    assert repo.person("init", "--json", check=0).json["state_dir"] == str(repo.state)
 
 
 def test_a_state_folder_of_the_project_moves_ours(plain: Repo) -> None:

@@ -183,3 +183,22 @@ def test_nothing_is_said_of_bytes_that_are_gone(lab: Any, what: str) -> None:
     name = "STRATEGIZE/strategy.md" if what == "artifact" else what
     assert caught.value.where == f"line {entry.seq} {name}"
     assert digest in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        ({"gate": None}, "bad_ledger_json"),
+        ({"attestation": {}}, "bad_ledger_json"),
+        ({"journal": None, "trust_mode": None, "gate": {}}, "bad_ledger_json"),
+        ({"judged_tree": "../../etc"}, "malformed_digest"),
+        ({"config": "no digest"}, "object_missing"),
+        ({"journal": "no digest"}, "object_missing"),
+    ],
+)
+def test_a_line_that_the_engine_would_not_write_is_no_basis(lab: Any, data: dict[str, Any], code: str) -> None:
+    lab.open()
+    entry = leave(lab, Phase.STRATEGIZE, "strategy.md", **data)
+    with pytest.raises(IntegrityError, match=code) as caught:
+        told(lab)
+    assert caught.value.where.startswith(f"line {entry.seq}")
