@@ -38,7 +38,7 @@ def run(name: str, words: list[str]) -> int:
     """Show the facts, ask, and record the answer."""
     args = parser(name).parse_args(words)
     call, task_id = options.read_call(args), options.task_named(args)
-    options.require_terminal(name)
+    options.require_terminal(call, name)
     if not args.reason.strip():
         raise ContractError("reason_missing", where="--reason", detail=f"why do you {name}?")
     with opened.writing(call) as workspace:

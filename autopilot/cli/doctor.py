@@ -18,6 +18,7 @@ from autopilot.sandbox.choose import probe
 from autopilot.sandbox.interpreter import Toolbox
 from autopilot.telemetry.setup import Report, Telemetry
 from autopilot.vcs.git import run_git, scratch
+from autopilot.vcs.obstacles import line_end_conversion, nested_repositories
 from autopilot.vcs.repository import Repository
 from autopilot.version import VERSION
 from autopilot.wiring.full import state_dir
@@ -86,8 +87,19 @@ def _facts(call: Call, repository: Repository) -> tuple[MachineFacts, Report]:
         commands_configured=tuple(settings.commands),
         programs_missing=_programs_missing(settings, repository),
         unknown_variables=unknown_variables(call.environ),
+        nested_repositories=nested(repository, place),
+        line_end_conversion=line_end_conversion(repository, call.environ),
     )
     return facts, telemetry
+
+
+def nested(repository: Repository, place: Path) -> tuple[str, ...]:
+    """The repositories inside the repository; none where the names cannot be read, which is refused elsewhere."""
+    inside = place.relative_to(repository.root).as_posix() if place.is_relative_to(repository.root) else ""
+    try:
+        return nested_repositories(repository, exclude=(inside,) if inside else ())
+    except AutopilotError:
+        return ()
 
 
 def _settings(call: Call, repository: Repository) -> tuple[Settings, str]:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from autopilot.cli import console, opened, options
+from autopilot.cli.doctor import nested
 from autopilot.cli.options import Call, Parser
 from autopilot.cli.rehearsal import rehearsing
 from autopilot.kernel.configuration import SETTINGS_FILE, read_location
@@ -29,11 +30,13 @@ from autopilot.kernel.errors import ContractError, RefusedError
 from autopilot.kernel.reasons import Reason, Verdict
 from autopilot.kernel.settings import load_settings
 from autopilot.onboarding.detect import FileEdit, Proposal, propose
+from autopilot.onboarding.doctor import LINE_END_REMEDY, NESTED_REMEDY, line_end_problem, nested_problem
 from autopilot.process.profiles import profile_named
 from autopilot.storage.files.layout import StorePaths
 from autopilot.storage.files.ledger import read_entries
 from autopilot.storage.files.store import read_identity
 from autopilot.storage.files.verify import verify_files
+from autopilot.vcs.obstacles import line_end_conversion
 from autopilot.vcs.repository import Repository
 from autopilot.wiring.full import Outside, Workspace, here
 from autopilot.wiring.lost import Remembered, another, missing, standing_elsewhere, still_there
@@ -119,6 +122,8 @@ def _survey(call: Call) -> _Ground:
     state = (root / old.state_dir).absolute()
     present = read_identity(StorePaths(state)) if StorePaths(state).identity.exists() else ""
     proposal = propose(root, ledger_id="" if old.ledger_id else present or _NOT_YET)
+    notes = (*proposal.notes, *_obstacles(repository, state, outside))
+    proposal = dataclasses.replace(proposal, notes=notes)
     if repository.bare or root == repository.common_dir:
         # No work tree at the state's place: there is nothing that git could take in.
         proposal = dataclasses.replace(proposal, edits=tuple(e for e in proposal.edits if e.path != ".gitignore"))
@@ -131,17 +136,24 @@ def _survey(call: Call) -> _Ground:
     return _Ground(repository, outside, state, proposal, known, present, old.ledger_id)
 
 
+def _obstacles(repository: Repository, state: Path, outside: Outside) -> tuple[str, ...]:
+    """What will stand in the way of tasks here, each with what to do."""
+    inside, setting = nested(repository, state), line_end_conversion(repository, outside.environ)
+    found = [f"{nested_problem(inside)}; {NESTED_REMEDY}"] if inside else []
+    return (*found, f"{line_end_problem(setting)}; {LINE_END_REMEDY}") if setting else tuple(found)
+
+
 def _check_ledger(ground: _Ground, args: Namespace) -> str:
     """Why a new ledger takes a lost one's place, or nothing; refuses where a ledger is missed and nobody said so."""
     known = _remembered(ground)
-    standing = standing_elsewhere(known)
+    standing = standing_elsewhere(known if ground.known else known.unmarked(), but=ground.present)
     if ground.present:
         # A `--replace-lost` that was cut short: the new ledger is there and names the lost one.
         strangers = {known.ledger, ground.named} - {"", ground.present, _replaced_by(ground)}
-        if standing is not None and (strangers or _replaces(ground)):
-            raise still_there(known, standing)
-        if strangers and ground.known is not None and ground.known.ledger in strangers:
+        if ground.known is not None and ground.known.ledger in strangers:
             raise another(ground.present, known)
+        if standing is not None:
+            raise still_there(known, standing)
         if strangers:
             raise ContractError(
                 "ledger_elsewhere",

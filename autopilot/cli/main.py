@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "watch": ("watch", "let the watchdog look at every task"),
     "ledger": ("ledger", "log | verify | checkpoint | prove | export | repair"),
     "checkpoint": ("checkpoint", "validate: is the claimed phase really complete?"),
+    "audit": ("audit", "every integrity check in one run, the gravest finding first"),
     "graph": ("graph", "draw the process from its running definition"),
     "bench": ("bench", "measure this machine against the budgets"),
     "completion": ("completion", "print the shell completion script"),

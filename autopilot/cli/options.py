@@ -144,20 +144,27 @@ def task_named(args: argparse.Namespace, environ: Mapping[str, str] | None = Non
     return str(task)
 
 
-def require_terminal(act: str) -> None:
-    """Refuse `act`, a person's, where nobody can be asked: RefusedError `not_a_terminal` unless stdin is a terminal."""
+def require_terminal(call: Call, act: str) -> None:
+    """Refuse `act`, a person's, where nobody can be asked: RefusedError `not_a_terminal` unless stdin is a terminal.
+
+    The attempt is on the ledger before the caller hears of it, where there is one.
+    """
     if not console.at_terminal():
-        raise RefusedError(Verdict((Reason("not_a_terminal", where=act, detail="stdin is not a terminal"),)))
+        from autopilot.cli.impostor import record
+
+        detail = f"stdin is not a terminal; the caller called itself {call.caller.kind}"
+        verdict = Verdict((Reason("not_a_terminal", where=act, detail=detail),))
+        raise RefusedError(verdict, seq=record(call, verdict))
 
 
 def require_person(call: Call, act: str) -> None:
     """Refuse `act` to a caller that claims to be a person without a terminal; RefusedError `not_a_terminal`.
 
     One exported variable must not make an agent a person. Who says that it is an agent goes on to the desk, which
-    refuses it with `human_only` and puts the attempt on record.
+    refuses it with `human_only` and puts the attempt on record, as this does.
     """
     if call.caller.kind == "human":
-        require_terminal(act)
+        require_terminal(call, act)
 
 
 def _equipped(parser: Parser, *, mutating: bool, task: bool) -> Parser:

@@ -57,6 +57,7 @@ SHAPES: dict[str, tuple[str, ...]] = {
     "ledger prove": ("origin", "seq", "body", "leaf", "size", "root", "path", "checkpoint"),
     "ledger repair": ("entries", "seq", "cause", "dropped", "dropped_entries"),
     "checkpoint validate": ("status", "checks"),
+    "audit": ("status", "ledger", "entries", "task", "totals", "checks", "findings"),
     "graph": ("format", "graph"),
     "completion": ("shell", "script"),
     "version": ("version",),

@@ -40,14 +40,14 @@ def _kept(words: list[str]) -> dict[str, Any] | None:
     """The snapshot if it is current and nothing else is asked for, else None."""
     if any(word != "--json" for word in words):
         return None
-    state = _plain_state_dir()
-    if state is None:
+    root, settings = _plain_root()
+    if not root:
         return None
     import json
 
+    state = f"{root}/state"
     try:
-        with open(f"{state}/{PLACE}", encoding="utf-8") as file:  # noqa: PTH123 - pathlib costs 4 ms
-            shown = json.load(file)
+        shown = json.loads(_read(f"{state}/{PLACE}"))
         seg = f"{state}/ledger/seg"
         current = (
             shown["format"] == FORMAT
@@ -55,34 +55,58 @@ def _kept(words: list[str]) -> dict[str, Any] | None:
             and os.stat(f"{state}/leases/leases.wal").st_size == shown["leases_bytes"]  # noqa: PTH116
             and max(os.listdir(seg)) == shown["segment"]  # noqa: PTH208
             and not os.access(f"{state}/ledger/POISONED", os.F_OK)
+            and shown["ledger"].encode() in _read(f"{state}/ledger/LEDGER.json")
+            and _is_the_remembered(shown, settings, _read(f"{root}/.git/autopilot.id"))
         )
-        with open(f"{state}/ledger/LEDGER.json", encoding="utf-8") as file:  # noqa: PTH123
-            current = current and shown["ledger"] in file.read(4096)
         return with_times(shown, *_now()) if current else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _plain_state_dir() -> str | None:
-    """`state/` of the repository we are in, or None where finding it takes more than a look."""
+def _is_the_remembered(shown: dict[str, Any], settings: bytes, marker: bytes) -> bool:
+    """Whether marker and `autopilot.toml` name this ledger, and no more lines than it has.
+
+    Where they do not, the long way says what is wrong. No marker, too, is left to it: it writes a new one.
+    """
+    ledger, size = marker.decode().split()
+    # Not parsed: one line in the form that `init` writes, or none, is plain enough to be read as it stands.
+    named = settings.count(b"ledger_id")
+    return (
+        ledger == shown["ledger"]
+        and int(size) <= shown["seq"] + 1
+        and (not named or (named == 1 and b'ledger_id = "%b"' % ledger.encode() in settings))
+    )
+
+
+def _read(path: str) -> bytes:
+    # Never waiting: a pipe in the file's place reads as empty, and the long way says what it is.
+    with open(path, "rb", opener=_opened) as file:
+        return file.read()
+
+
+def _opened(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _plain_root() -> tuple[str, bytes]:
+    """The repository we are in and its `autopilot.toml`; empty where finding the state takes more than a look."""
     if "AUTOPILOT_STATE_DIR" in os.environ or "AUTOPILOT_STORE" in os.environ:
-        return None
+        return "", b""
     root = os.getcwd()  # noqa: PTH109
     while not os.path.lexists(f"{root}/.git"):
         if root == "/":
-            return None
+            return "", b""
         root = os.path.dirname(root)  # noqa: PTH120
     if not os.path.isdir(f"{root}/.git"):  # noqa: PTH112
-        return None
+        return "", b""
     try:
-        with open(f"{root}/autopilot.toml", "rb") as file:  # noqa: PTH123
-            settings = file.read(262_144)
+        settings = _read(f"{root}/autopilot.toml")
     except OSError:
-        return None
+        return "", b""
     # Not parsed here: whatever may be one of these keys, or an escaped one, is left to the full reading.
     if b"state_dir" in settings or b"store" in settings or b"\\" in settings:
-        return None
-    return f"{root}/state"
+        return "", b""
+    return root, settings
 
 
 def _now() -> tuple[str, int]:

@@ -10,8 +10,10 @@ from autopilot.cli.advance import close_task
 from autopilot.cli.options import Call, Parser
 from autopilot.cli.shapes import task_dict
 from autopilot.kernel.errors import ContractError
+from autopilot.onboarding.doctor import LINE_END_REMEDY, line_end_problem
 from autopilot.process.origin import uncommitted
 from autopilot.process.profiles import PROFILES
+from autopilot.vcs.obstacles import line_end_conversion
 
 _UNCOMMITTED_SHOWN = 20
 
@@ -48,7 +50,11 @@ def _open(args: Namespace, call: Call) -> int:
         task = workspace.tasks.open(args.task, title=args.title, profile=args.profile, caller=call.caller)
         shown = {"task": task_dict(workspace, task)}
         loose = sorted(uncommitted(workspace.site, task))
+        setting = line_end_conversion(workspace.repository, call.environ)
     call.answer(shown, f"opened {task.id} in {task.stage}, on tree {task.base_tree}")
+    if setting:
+        console.say(f"warning: {console.clean(line_end_problem(setting))}")
+        console.say(f"  next: {LINE_END_REMEDY}")
     if loose and not call.as_json:
         console.show(f"{len(loose)} uncommitted files count as changes of the task; commit them before, or plan them:")
         for path in loose[:_UNCOMMITTED_SHOWN]:

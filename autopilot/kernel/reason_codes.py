@@ -208,7 +208,11 @@ REASON_CODES: dict[str, ReasonCode] = {
     "tree_changed": _code(_R, "files changed since the tree was judged", "backtrack to IMPLEMENT"),
     "tree_mismatch": _code(_R, "the commit's tree is not the judged tree", "commit exactly what was judged"),
     "wrong_worktree": _code(_R, "not the worktree or branch the task was opened in", "go back to it"),
-    "nested_repository": _code(_R, "a repository inside the repository", "move it out, or ignore it"),
+    "nested_repository": _code(
+        _R,
+        "a repository inside the repository",
+        "a submodule: `git submodule deinit PATH`, which leaves its folder empty; any other: move it out, or ignore it",
+    ),
     "path_reserved": _code(_R, "a name that git reserves", "rename it, or ignore it"),
     "path_not_utf8": _code(_R, "a file name that is not UTF-8", "rename it, or ignore it"),
     "path_unreadable": _code(_R, "a file or folder that cannot be read", "make it readable, or ignore it"),
@@ -276,7 +280,10 @@ REASON_CODES: dict[str, ReasonCode] = {
     ),
     # --- ledger and store
     "ledger_missing": _code(
-        _I, "the repository's ledger is not there", "restore state/, or `autopilot init --replace-lost --reason TEXT`"
+        _I,
+        "the repository's ledger is not where its state is looked for",
+        "unset AUTOPILOT_STATE_DIR, correct `state_dir` in autopilot.toml, or put the state directory back; only where "
+        "it is lost for good, a person runs `autopilot init --replace-lost --reason TEXT` at a terminal",
     ),
     "ledger_unlike_settings": _code(
         _I,
@@ -291,7 +298,8 @@ REASON_CODES: dict[str, ReasonCode] = {
     "ledger_elsewhere": _code(
         _U,
         "autopilot.toml names a ledger that is not here",
-        "`autopilot init --join` where state is shared, or --replace-lost",
+        "say where the shared state is (AUTOPILOT_STATE_DIR, or `state_dir`) and run `autopilot init --join`; only "
+        "where it is lost for good, a person runs `autopilot init --replace-lost --reason TEXT` at a terminal",
     ),
     "torn_tail": _code(
         _I, "the last line was not written whole", "the next writer repairs it: run any command that writes"

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from autopilot.kernel.reason_codes import REASON_CODES
+
 PYTHON_LEAST = (3, 11)
 # The first git that takes its global configuration from GIT_CONFIG_GLOBAL, and so can be kept from reading one.
 GIT_LEAST = (2, 32)
@@ -20,6 +22,11 @@ NETWORK_FILESYSTEMS = frozenset(
         "smb2", "smb3", "smbfs", "vboxsf", "virtiofs",
     }
 )  # fmt: skip
+NESTED_REMEDY = REASON_CODES["nested_repository"].remedy
+LINE_END_REMEDY = (
+    "`git config core.autocrlf false`, or commit a .gitattributes with `* text=auto`, which git and engine both follow"
+)
+_NAMED = 5
 _VOLATILE_FILESYSTEMS = frozenset({"tmpfs", "ramfs"})
 _TRUST = {
     0: "mode 0, advisory: agent and engine share a user; edits are found by the chain, a ledger rewritten whole by "
@@ -50,6 +57,8 @@ class MachineFacts:
     commands_configured: tuple[str, ...] = ()
     programs_missing: tuple[str, ...] = ()
     unknown_variables: tuple[str, ...] = ()
+    nested_repositories: tuple[str, ...] = ()
+    line_end_conversion: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +92,25 @@ def diagnose(facts: MachineFacts) -> tuple[Check, ...]:
         _configuration(facts),
         _commands(facts),
         _variables(facts),
+        _nested(facts),
+        _line_ends(facts),
         _ledger(facts),
         _telemetry(facts),
         Check("trust", facts.trust_mode in _TRUST, _TRUST.get(facts.trust_mode, f"unknown mode {facts.trust_mode}")),
+    )
+
+
+def nested_problem(paths: tuple[str, ...]) -> str:
+    """What is wrong with repositories inside the repository, in one sentence."""
+    more = f" and {len(paths) - _NAMED}" if len(paths) > _NAMED else ""
+    return f"{', '.join(paths[:_NAMED])}{more}: a repository of its own; no task can be opened while it is there"
+
+
+def line_end_problem(setting: str) -> str:
+    """What a setting that converts line ends leads to, in one sentence."""
+    return (
+        f"{setting}: git commits other line ends than those on disk, which the engine judges; "
+        "a task that changes such a file cannot leave PR (tree_mismatch)"
     )
 
 
@@ -184,6 +209,20 @@ def _variables(facts: MachineFacts) -> Check:
         remedy = "correct or unset them; docs/reference/configuration.md lists all"
         return Check("variables", False, f"read by nothing: {names}", remedy, required=False)
     return Check("variables", True, "every AUTOPILOT_ variable is known", required=False)
+
+
+def _nested(facts: MachineFacts) -> Check:
+    if not facts.nested_repositories:
+        return Check("nested", True, "no repository inside the repository")
+    return Check("nested", False, nested_problem(facts.nested_repositories), NESTED_REMEDY)
+
+
+def _line_ends(facts: MachineFacts) -> Check:
+    if not facts.line_end_conversion:
+        return Check(
+            "line ends", True, "git commits the bytes that are on disk, or what .gitattributes says", "", False
+        )
+    return Check("line ends", False, line_end_problem(facts.line_end_conversion), LINE_END_REMEDY, required=False)
 
 
 def _ledger(facts: MachineFacts) -> Check:

@@ -158,10 +158,15 @@ def index_files(caller_env: Mapping[str, str], user_home: Path) -> tuple[dict[st
     for config in (env.get("PIP_CONFIG_FILE", ""), "/etc/pip.conf"):
         values += _values_of(Path(config)) if config else []
     words = {word.removeprefix("file://") for value in values for word in value.split()}
-    # /etc's certificates are mounted already; what is named but not there is the index client's to report.
+    # What is named but not there is the index client's to report.
     named = {_whole_index(Path(os.path.normpath(word))) for word in words if word.startswith("/")}
-    shown = {path for path in named if path.parts[1:2] not in (("etc",), ("dev",))}
-    return env, tuple(sorted(path for path in shown if path.exists()))
+    return env, tuple(sorted(path for path in named if path.exists() and not _is_there_already(path)))
+
+
+def _is_there_already(path: Path) -> bool:
+    """Whether every command sees it anyway: /etc's certificates and the devices, but no folder that lies in memory."""
+    top, *below = path.parts[1:] or ("",)
+    return top == "etc" or (top == "dev" and not (below[:1] == ["shm"] and len(below) > 1))
 
 
 def _whole_index(path: Path) -> Path:

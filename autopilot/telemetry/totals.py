@@ -31,7 +31,7 @@ def totals(path: Path) -> Totals:
     """The sums over the file at `path`; zeros if it is not there. OSError if it cannot be read."""
     sums = dict.fromkeys(COUNTERS, 0)
     lines = unreadable = 0
-    for line in _whole_lines(path):
+    for line in whole_lines(path):
         lines += 1
         try:
             for name, value in _deltas(orjson.loads(line)):
@@ -41,7 +41,8 @@ def totals(path: Path) -> Totals:
     return Totals(sums, lines, unreadable)
 
 
-def _whole_lines(path: Path) -> Iterator[bytes]:
+def whole_lines(path: Path) -> Iterator[bytes]:
+    """The lines of a telemetry file but the one being written; an overlong one comes as an empty one."""
     try:
         file = path.open("rb")
     except FileNotFoundError:

@@ -175,8 +175,13 @@ def _main_worktree(common_dir: Path, settings: dict[str, str]) -> Path | None:
 
 
 def _settings(common_dir: Path) -> dict[str, str]:
-    """The repository's own settings as plain data: no includes, and none of them in force."""
-    data = refs.read_small(common_dir / "config")
+    """The repository's own settings."""
+    return plain_settings(common_dir / "config")
+
+
+def plain_settings(path: Path) -> dict[str, str]:
+    """A file of git's settings as plain data: no includes, and none of them in force. Empty where there is none."""
+    data = refs.read_small(path)
     if data is None:
         return {}
     with scratch(None, "sha1") as place:

@@ -76,12 +76,17 @@ class _Listing:
 
 
 class Scan:
-    """One pass over a working tree. `skipped` are the paths that cannot be in a tree: sockets, pipes, devices."""
+    """One pass over a working tree. `skipped` are the paths that cannot be in a tree: sockets, pipes, devices.
 
-    def __init__(self, root: Path, rules: ScanRules, sink: Sink) -> None:
+    With `names_only` no file but the rules is read, and repositories in the repository are collected in `nested`.
+    """
+
+    def __init__(self, root: Path, rules: ScanRules, sink: Sink, *, names_only: bool = False) -> None:
         self._root = root
         self._rules = rules
         self._sink = sink
+        self._names_only = names_only
+        self.nested: list[str] = []
         self._tracked_folders = _folders_of(rules.tracked)
         self.skipped: list[str] = []
 
@@ -101,6 +106,8 @@ class Scan:
         if depth > MAX_DEPTH:
             raise ContractError("path_too_deep", where=shown(prefix), detail=f"more than {MAX_DEPTH} folders deep")
         listing = self._list(handle, prefix)
+        if listing is None:
+            return
         if self._rules.own_rules:
             self._learn_rules(handle, prefix, listing)
         ignored = self._ignored(listing, hidden=hidden)
@@ -111,14 +118,16 @@ class Scan:
         for path in listing.links:
             if path not in ignored:
                 self._sink.link(path, _read_link(handle, path))
-        self._files(handle, [path for path in listing.files if path not in ignored])
+        if not self._names_only:
+            self._files(handle, [path for path in listing.files if path not in ignored])
         for path in listing.folders:
             if path not in ignored:
                 self._enter(handle, path, hidden=hidden, depth=depth)
             elif path in self._tracked_folders or path in self._rules.tracked:
                 self._enter(handle, path, hidden=True, depth=depth)
 
-    def _list(self, handle: int, prefix: bytes) -> _Listing:
+    def _list(self, handle: int, prefix: bytes) -> _Listing | None:
+        """What is in a folder; None for a nested repository, where those are only collected."""
         listing = _Listing()
         try:
             with os.scandir(handle) as entries:
@@ -135,6 +144,9 @@ class Scan:
             path = prefix + name
             if path in self._rules.exclude or path == b".git":
                 continue
+            if name == b".git" and self._names_only:
+                self.nested.append(shown(prefix))
+                return None
             if name == b".git":
                 raise ContractError(
                     "nested_repository", where=shown(prefix), detail=f"{shown(prefix)} is a git repository of its own"

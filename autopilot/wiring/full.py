@@ -34,6 +34,7 @@ from autopilot.process.guidance import Guidance
 from autopilot.process.journaling import JournalDesk
 from autopilot.process.leasing import LeaseDesk
 from autopilot.process.ports import Observer, Store
+from autopilot.process.recording import Recording
 from autopilot.process.router import ToolRouter
 from autopilot.process.runners import RunnerDesk
 from autopilot.process.site import Site
@@ -104,6 +105,7 @@ class Workspace:
         self.watchdog = Watchdog(engine)
         self.guidance = Guidance(engine, runners)
         self.journal = JournalDesk(engine)
+        self.recording = Recording(engine)
         self.ledger = store
 
     @classmethod
@@ -194,6 +196,11 @@ _STATE_FILES = (
     "ledger/POISONED",
     "leases/leases.wal",
 )
+
+
+def refuse_linked_state(place: Path) -> None:
+    """IntegrityError `state_linked` where a link, a pipe or the like stands for what the engine keeps in `place`."""
+    refuse_strangers(place, folders=_STATE_FOLDERS, files=_STATE_FILES)
 
 
 def state_dir(repository: Repository, environ: Mapping[str, str]) -> Path:

@@ -36,6 +36,10 @@ class Remembered:
         """The ledger's id, by the marker or else by `autopilot.toml`; empty where there never was one."""
         return self.marker.ledger if self.marker is not None else self.named
 
+    def unmarked(self) -> Remembered:
+        """The same without any memory: then whatever lies in the usual place is the repository's."""
+        return Remembered(self.repository, self.place, None, "")
+
 
 def replaced(known: Remembered, caller: Caller, reason: str) -> dict[str, str | int] | None:
     """What the first line says of the ledger whose place the new one takes; None where there never was one.
@@ -105,8 +109,7 @@ def check_identity(opened: str, known: Remembered) -> None:
     """
     if known.marker is not None and known.marker.ledger != opened:
         raise another(opened, known)
-    unmarked = Remembered(known.repository, known.place, None, "")
-    if known.marker is None and (standing := standing_elsewhere(unmarked, but=opened)) is not None:
+    if known.marker is None and (standing := standing_elsewhere(known.unmarked(), but=opened)) is not None:
         # Without its marker the repository remembers none; the one that lies in its usual place is its own.
         detail = f"a ledger stands in {standing}; {known.place} has another one, {opened}"
         raise IntegrityError("ledger_missing", where=str(known.place), detail=detail)

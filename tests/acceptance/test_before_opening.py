@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import py_compile
 import sys
 from pathlib import Path
 
@@ -9,6 +11,8 @@ import pytest
 from governed import AGENT, HUMAN, TASK, Governed, refused
 
 from autopilot.cli.demo.honest import HonestAgent
+from autopilot.evidence.values.changes import ModifiedFiles
+from autopilot.evidence.values.runs import SmokeTestResults
 from autopilot.kernel.errors import RefusedError
 from autopilot.kernel.phases import Phase
 
@@ -45,8 +49,50 @@ def test_commands_changed_before_opening_are_inert_until_a_person_seals_them(fre
     assert fresh.workspace.config.inert(fresh.workspace.ledger.view().state) is None
 
 
-def test_a_runner_patched_in_the_interpreters_packages_waits_for_a_person(fresh: Governed, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["sitecustomize.py", "pytest_timeout.py", "deep/er/module.py", "sourceless.pyc"])
+def test_an_interpreters_package_patched_waits_for_a_person(fresh: Governed, tmp_path: Path, name: str) -> None:
     """Red without the comparison of `startup_sha256` in `process/runners/config.py`."""
+    site = own_environment(fresh, tmp_path)
+    agent = HonestAgent(fresh.workspace, TASK, fresh.root)
+    agent.open()
+    agent.run(until=Phase.PLAN, human=fresh.approve)
+    (site / name).parent.mkdir(parents=True, exist_ok=True)
+    (site / name).write_text("# an agent with pip could put anything here\n")
+    agent.prepare(Phase.PLAN)
+    with refused(fresh, "environment_changed") as refusal:
+        fresh.advance()
+    assert refusal.exit_code == 4
+
+
+def test_a_package_compiled_otherwise_than_its_source_is_not_run(fresh: Governed, tmp_path: Path) -> None:
+    """Red without `PYTHONPYCACHEPREFIX` in `process/execution.py`."""
+    site = own_environment(fresh, tmp_path)
+    module = site / "shoptools.py"
+    module.write_text("LOADED = 'source'\n")
+    commands = fresh.root / "autopilot.toml"
+    commands.write_text(
+        commands.read_text().replace("import shop; ", "import shop, shoptools; print(shoptools.LOADED); ")
+    )
+    fresh.reopen()
+    fresh.workspace.config.seal(HUMAN)
+    agent = HonestAgent(fresh.workspace, TASK, fresh.root)
+    agent.open()
+    agent.run(until=Phase.MONITOR, human=fresh.approve)
+    # Marked so that no check of the source is made, as `py_compile` can.
+    (site / "other.py").write_text("LOADED = 'compiled'\n")
+    cached = Path(importlib.util.cache_from_source(str(module)))
+    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    py_compile.compile(str(site / "other.py"), cfile=str(cached), invalidation_mode=mode)
+    (site / "other.py").unlink()
+    agent.prepare(Phase.MONITOR)
+    fresh.advance()
+    run = SmokeTestResults.from_json(fresh.evidence(Phase.MONITOR, "smoke_test_results.json").read_bytes()).run
+    assert run is not None
+    assert run.tail.startswith("source ")
+
+
+def own_environment(fresh: Governed, tmp_path: Path) -> Path:
+    """Let the tasks run in an environment of their own that shows this one's packages; its package folder."""
     venv = tmp_path / "venv"
     site = venv / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
     (venv / "bin").mkdir(parents=True)
@@ -59,14 +105,68 @@ def test_a_runner_patched_in_the_interpreters_packages_waits_for_a_person(fresh:
         lambda text: f'python = "{venv / "bin" / "python"}"\n[sandbox]\nreadonly = ["{own}"]\n' + _rest(text)
     )
     fresh.workspace.config.seal(HUMAN)
+    return site
+
+
+def committed(fresh: Governed) -> None:
+    fresh.git("add", "-A")
+    fresh.git("commit", "-q", "-m", "Governed")
+
+
+def loose_file(fresh: Governed, planned: str) -> HonestAgent:
+    """A file that lies there uncommitted when the task opens, and stands in the plan; in IMPLEMENT."""
+    committed(fresh)
+    (fresh.root / "shop/voucher.py").write_text("LIMIT = 1\n")
+    agent = HonestAgent(fresh.workspace, TASK, fresh.root)
+    agent.planned = ({"path": "shop/voucher.py", "change": planned, "why": "the limit of vouchers lies there"},)
+    agent.open()
+    agent.run(until=Phase.IMPLEMENT, human=fresh.approve)
+    agent.implement()
+    return agent
+
+
+@pytest.mark.parametrize("planned", ["added", "modified"])
+def test_what_was_uncommitted_when_the_task_opened_is_planned_and_shown(fresh: Governed, planned: str) -> None:
+    """Red without `process/origin.py`."""
+    loose_file(fresh, planned)
+    fresh.advance()
+    evidence = fresh.task.evidence
+    patch = fresh.workspace.ledger.objects.get(evidence["IMPLEMENT/git_diff.patch"].sha256).decode()
+    assert "+LIMIT = 1" in patch
+    listed = ModifiedFiles.from_json(
+        fresh.workspace.ledger.objects.get(evidence["IMPLEMENT/modified_files.json"].sha256)
+    )
+    assert ("shop/voucher.py", "added") in listed.changes()
+    # What `init` left uncommitted is no change of the task; here it is committed, and elsewhere it is not.
+    assert {path for path, _ in listed.changes()} == {"shop/pricing.py", "shop/voucher.py", "tests/test_discount.py"}
+
+
+def test_the_files_of_init_may_stay_uncommitted(fresh: Governed) -> None:
     agent = HonestAgent(fresh.workspace, TASK, fresh.root)
     agent.open()
-    agent.run(until=Phase.PLAN, human=fresh.approve)
-    (site / "sitecustomize.py").write_text("# an agent with pip could put anything here\n")
-    agent.prepare(Phase.PLAN)
-    with refused(fresh, "environment_changed") as refusal:
+    agent.run(until=Phase.VERIFY, human=None)
+    data = fresh.workspace.ledger.objects.get(fresh.task.evidence["IMPLEMENT/modified_files.json"].sha256)
+    assert {path for path, _ in ModifiedFiles.from_json(data).changes()} == {
+        "shop/pricing.py",
+        "tests/test_discount.py",
+    }
+
+
+def test_before_the_first_commit_the_working_tree_is_the_base(fresh: Governed) -> None:
+    fresh.git("update-ref", "-d", "HEAD")
+    agent = HonestAgent(fresh.workspace, TASK, fresh.root)
+    agent.open()
+    agent.run(until=Phase.VERIFY, human=None)
+    assert fresh.task.base_commit == ""
+
+
+def test_a_task_that_only_found_edits_did_nothing(fresh: Governed) -> None:
+    agent = loose_file(fresh, "added")
+    fresh.git("checkout", "-q", "shop/pricing.py")
+    (fresh.root / "tests/test_discount.py").unlink()
+    assert agent.workspace is fresh.workspace
+    with refused(fresh, "nothing_changed"):
         fresh.advance()
-    assert refusal.exit_code == 4
 
 
 def _rest(text: str) -> str:

@@ -13,10 +13,11 @@ from governed import HUMAN, OTHER, TASK, Governed, Prepare, refused
 
 from autopilot.cli.demo.honest import AGENT
 from autopilot.kernel.callers import Caller
-from autopilot.kernel.errors import ContractError, RefusedError
+from autopilot.kernel.errors import ContractError, MissingComponentError, RefusedError
 from autopilot.kernel.flags import FLAGS
 from autopilot.kernel.phases import Phase
 from autopilot.process.router import ToolCall
+from autopilot.sandbox.choose import probe
 from autopilot.wiring.full import Workspace
 
 SWITCHABLE = [name for name in FLAGS if name != "telemetry"]
@@ -167,8 +168,15 @@ def test_a_tightened_threshold_counts_at_once(at: Prepare) -> None:
     source = governed.root / "autopilot.toml"
     assert "coverage_percent" not in source.read_text()
     governed.reopen(AUTOPILOT_THRESHOLDS__LINT_SCORE="100", AUTOPILOT_SANDBOX__ISOLATION="bwrap")
-    governed.advance()
-    assert governed.task.evidence["VERIFY/test_results.json"].isolation == "bwrap"
+    if probe().bubblewrap is not None:
+        governed.advance()
+        assert governed.task.evidence["VERIFY/test_results.json"].isolation == "bwrap"
+        return
+    # A demand for isolation is met or refused, never weakened.
+    with pytest.raises(MissingComponentError) as caught:
+        governed.advance()
+    assert caught.value.code == "isolation_missing"
+    assert governed.task.stage == Phase.VERIFY
 
 
 def test_a_changed_command_runs_only_when_a_person_approved_it(at: Prepare) -> None:

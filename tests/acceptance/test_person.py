@@ -1,7 +1,10 @@
 """What the design reserves to a person: an agent that calls itself one, with a variable or an option, gets nowhere.
 
 The cheat is the same for every act: `AUTOPILOT_ACTOR_KIND=human` (or `--actor-kind human`), and no terminal. Each act
-is also done by a person at a terminal, so that a refusal shows the missing terminal and nothing else.
+is also done by a person at a terminal, so that a refusal shows the missing terminal and nothing else. What is refused
+is on the ledger, under the name that was claimed, and holds nobody's task.
+
+Red without: `require_terminal` and `record` (cli/options.py, cli/impostor.py).
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from autopilot.cli.demo.project import make_repository
 
 LIAR = {**AGENT, "AUTOPILOT_ACTOR_KIND": "human"}
 NO_ONE = "0" * 64
+# Where the ledger is lost or waits for its repair, there is nothing to record an attempt on.
+OFF_THE_RECORD = ("replace a ledger", "repair a ledger")
 
 
 @dataclass(frozen=True)
@@ -96,16 +101,45 @@ def test_an_agent_that_calls_itself_a_person_is_refused(repo: Repo, name: str, d
         refused = repo.quick(*act.words, *dry, *claim, "--json", env=environment)
         assert (refused.code, refused.codes) == (1, ["not_a_terminal"]), refused
         assert refused.json["error"]["reasons"][0]["remedy"]
-        assert _record(repo) == before
+        if dry or name in OFF_THE_RECORD:
+            assert _record(repo) == before
+        else:
+            _is_the_record_of(repo, refused.json["error"]["seq"], act.words)
     assert repo.quick(*act.words, *dry, env=AGENT).code != 0, "an agent that says so is refused as well"
     done = repo.person(*act.words, *dry)
     assert done.code == act.at_terminal, (done.out, done.err)
     assert "not_a_terminal" not in done.err
 
 
+def _is_the_record_of(repo: Repo, seq: int, words: tuple[str, ...]) -> None:
+    last = repo.quick("ledger", "log", "--last", "1", "--json", check=0).json["records"][0]
+    assert (last["seq"], last["kind"], last["task"]) == (seq, "violation", None)
+    assert last["actor"] == {"id": LIAR["AUTOPILOT_ACTOR"], "kind": "human", "session": LIAR["AUTOPILOT_SESSION"]}
+    assert last["data"]["code"] == "not_a_terminal"
+    assert last["data"]["where"].split()[0] == words[0]
+
+
+def test_an_agent_that_keeps_claiming_to_be_a_person_holds_nobodys_task(repo: Repo) -> None:
+    before = repo.lines()
+    for _ in range(7):
+        repo.quick("task", "resume", "T-1", "--reason", "x", env=LIAR, check=1)
+    assert repo.lines() == before + 7
+    repo.quick("lease", "acquire", "T-1", check=0)
+    assert repo.quick("advance", "T-1", "--json").codes != ["task_held"]
+    (task,) = repo.quick("status", "--json", check=0).json["tasks"]
+    assert task["waiting_on"] == []
+
+
+def test_without_a_ledger_the_claim_is_refused_all_the_same(repo: Repo) -> None:
+    repo.state.rename(repo.root.parent / "gone")
+    refused = repo.quick("task", "resume", "T-1", "--reason", "x", "--json", env=LIAR)
+    assert (refused.code, refused.codes, refused.json["error"]["seq"]) == (1, ["not_a_terminal"], None)
+    assert not repo.state.exists()
+
+
 def test_answers_on_a_pipe_are_no_person(repo: Repo) -> None:
     _edit_settings(repo)
-    before = _record(repo)
+    before = repo.lines()
     for words in (ACTS["seal a changed configuration"].words, ("init",), ACTS["abandon a task"].words):
         done = subprocess.run(
             [*COMMAND, *words],
@@ -118,7 +152,8 @@ def test_answers_on_a_pipe_are_no_person(repo: Repo) -> None:
             check=False,
         )
         assert (done.returncode, "not_a_terminal" in done.stderr) == (1, True), done
-    assert _record(repo) == before
+    lines = repo.quick("ledger", "log", "--json", check=0).json["records"][before:]
+    assert {line["data"].get("code") for line in lines} == {"not_a_terminal"}
 
 
 def test_what_is_no_privilege_needs_no_terminal(repo: Repo) -> None:

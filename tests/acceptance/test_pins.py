@@ -1,14 +1,16 @@
 """Pins: tests of the base, runner configuration and commands change only with an approval of exactly that diff.
 
-Red without: `_check_pins` (process/runners/phases.py); `pinned_changes` (evidence/pins.py). The forgeries that bend
+Red without: `_check_pins` (process/runners/phases.py); `pinned_changes` (evidence/pins.py); `_built`
+(process/runners/executed.py). The forgeries that bend
 tests are in `forgeries.py`; here is the honest way.
 """
 
 from __future__ import annotations
 
+import pytest
 from governed import HUMAN, TASK, Governed, Prepare, refused
 
-from autopilot.cli.demo.honest import AGENT
+from autopilot.cli.demo.honest import AGENT, HonestAgent
 from autopilot.kernel.phases import Phase
 
 BASE_TEST = "tests/test_pricing.py"
@@ -76,3 +78,64 @@ def test_an_approved_conftest_cannot_turn_a_failure_into_a_pass_unseen(at: Prepa
     governed.workspace.approvals.approve(TASK, *refusal.subjects, reason="looks harmless", caller=HUMAN)
     with refused(governed, "tests_failed"):
         governed.advance()
+
+
+def building(fresh: Governed, generator: str) -> HonestAgent:
+    """A project whose build runs a script of its own; in IMPLEMENT, with that script in the plan."""
+    (fresh.root / "tools").mkdir()
+    (fresh.root / "tools/gen.py").write_text(generator)
+    fresh.settings(lambda text: text.replace('"compileall", "-q", "-f", "shop"]', '"tools.gen"]'))
+    fresh.workspace.config.seal(HUMAN)
+    fresh.git("add", "-A")
+    fresh.git("commit", "-q", "-m", "Governed")
+    agent = HonestAgent(fresh.workspace, TASK, fresh.root)
+    agent.planned = ({"path": "tools/gen.py", "change": "modified", "why": "the table gets another column"},)
+    agent.open()
+    agent.run(until=Phase.IMPLEMENT, human=fresh.approve)
+    agent.implement()
+    return agent
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "open('tests/conftest.py', 'w').write('import os\\n')",
+        "open('tests/test_pricing.py', 'w').write('def test_basket_adds_up(): ...\\n')",
+        "open('pytest.ini', 'w').write('[pytest]\\n')",
+        "open('json.py', 'w').write('x = 1\\n')",
+        "open('conftest.pyc', 'w').write('x')",
+        "import os; os.unlink('tests/conftest.py')",
+        "import os; os.unlink('tests/conftest.py'); os.symlink('/dev/null', 'tests/conftest.py')",
+    ],
+)
+def test_a_build_does_not_write_what_the_tests_are_held_to(fresh: Governed, written: str) -> None:
+    building(fresh, "print('nothing to do')\n")
+    (fresh.root / "tools/gen.py").write_text(written + "\n")
+    fresh.advance()
+    with refused(fresh, "build_changed_pins"):
+        fresh.advance()
+    assert not fresh.evidence(Phase.VERIFY, "test_results.json").exists()
+
+
+def test_what_the_build_of_the_base_wrote_as_well_is_no_finding(fresh: Governed) -> None:
+    generator = "open('tests/conftest.py', 'w').write('GENERATED = 1\\n')\n"
+    building(fresh, generator)
+    (fresh.root / "tools/gen.py").write_text(generator + "open('shop/table.py', 'w').write('TABLE = 1\\n')\n")
+    fresh.advance()
+    fresh.advance()
+    assert fresh.task.stage == Phase.REVIEW
+
+
+def test_what_a_build_compiles_is_not_what_the_tests_run(fresh: Governed) -> None:
+    building(fresh, "print('nothing to do')\n")
+    (fresh.root / "tools/gen.py").write_text(
+        "import importlib.util, os, py_compile\n"
+        "open('other.py', 'w').write('def discounted(total, percent): return 0\\n')\n"
+        "py_compile.compile('other.py', importlib.util.cache_from_source('shop/pricing.py'),\n"
+        "    invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)\n"
+        "os.unlink('other.py')\n"
+    )
+    fresh.advance()
+    # The tests ran the source, which is right: with the compiled file none of them could be collected.
+    fresh.advance()
+    assert fresh.task.stage == Phase.REVIEW

@@ -127,7 +127,7 @@ def test_a_change_too_large_for_its_profile_is_refused(fresh: Governed) -> None:
     fresh.workspace.tasks.open(
         TASK, title="Take the discount off once in shop pricing", profile="small-change", caller=AGENT
     )
-    agent.run(until=Phase.IMPLEMENT)
+    agent.run(until=Phase.IMPLEMENT, human=fresh.approve)
     agent.implement()
     source = fresh.root / "shop/pricing.py"
     source.write_text(source.read_text() + "# a long remark\n" * 101)

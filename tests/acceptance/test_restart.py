@@ -13,11 +13,11 @@ import sys
 import textwrap
 
 import pytest
-from governed import TASK, Governed, Prepare, refused
+from governed import HUMAN, TASK, Governed, Prepare, refused
 
 from autopilot.cli.demo.honest import AGENT
 from autopilot.journal.projection import parse
-from autopilot.kernel.errors import ContractError, IntegrityError
+from autopilot.kernel.errors import ContractError, IntegrityError, RefusedError
 from autopilot.kernel.phases import PHASES, Phase
 from autopilot.process.fold import ProcessFold
 from autopilot.wiring.full import Outside, Workspace
@@ -29,7 +29,7 @@ def test_a_process_of_its_own_for_each_step(at: Prepare) -> None:
         governed.reopen()
         before = governed.task
         governed.agent.prepare(phase)
-        governed.agent.advance(phase)
+        governed.agent.advance(phase, governed.approve)
         told = governed.task
         governed.reopen()
         assert governed.task == told != before
@@ -132,7 +132,10 @@ def test_a_deleted_ledger_is_missed(at: Prepare) -> None:
         with pytest.raises(IntegrityError) as caught:
             attempt()
         assert caught.value.code == "ledger_missing"
-    governed.workspace = Workspace.init(governed.root, caller=AGENT, lost="the disk broke", outside=outside)
+    with pytest.raises(RefusedError) as refusal:
+        Workspace.init(governed.root, caller=AGENT, lost="the disk broke", outside=outside)
+    assert refusal.value.code == "human_only"
+    governed.workspace = Workspace.init(governed.root, caller=HUMAN, lost="the disk broke", outside=outside)
     (genesis,) = governed.lines("genesis")
     assert genesis.data["replaced"]["reason"] == "the disk broke"
 

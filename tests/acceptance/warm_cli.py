@@ -19,6 +19,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -29,7 +30,7 @@ ANSWER_BYTES = 64
 
 def run(words: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: float) -> subprocess.CompletedProcess[str]:
     """`autopilot WORDS`, its stdin empty, as `subprocess.run` answers; TimeoutExpired if it takes longer."""
-    line = _line(os.getpid())
+    line = _line(os.getpid(), threading.get_ident())
     request = json.dumps({"words": list(words), "cwd": str(cwd), "env": dict(env)}).encode()
     with open(os.devnull) as stdin, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:  # noqa: PTH123
         socket.send_fds(line, [request], [stdin.fileno(), out.fileno(), err.fileno()])
@@ -51,8 +52,8 @@ def run(words: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: flo
 
 
 @cache
-def _line(_owner: int) -> socket.socket:
-    """The line to the waiting program, one for each process of the tests. It ends when this end is closed."""
+def _line(_process: int, _thread: int) -> socket.socket:
+    """The line to a waiting program, one for each thread that calls, so that answers do not cross."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     for end in (ours, theirs):
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, REQUEST_BYTES)

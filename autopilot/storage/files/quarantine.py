@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from autopilot.kernel.canonical import sha256_hex
 from autopilot.kernel.files import Files, create_durably, make_dir_durably
+
+_CUT = re.compile(r"([0-9]{16})-(.+)-([0-9a-f]{64})\.bin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +28,14 @@ def quarantine(files: Files, folder: Path, label: str, data: bytes) -> Torn:
     name = f"{label}-{digest}.bin"
     create_durably(files, folder / name, data)
     return Torn(name, len(data), digest)
+
+
+def cut_for(folder: Path, number: int) -> list[tuple[str, Torn]]:
+    """What is kept for the line `number` to put on record: from which log, and what. Nothing if it was never made."""
+    try:
+        found = [_CUT.fullmatch(path.name) for path in sorted(folder.glob(f"{number:016d}-*.bin"))]
+    except FileNotFoundError:
+        return []
+    return [
+        (match[2], Torn(match[0], (folder / match[0]).stat().st_size, match[3])) for match in found if match is not None
+    ]

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autopilot.kernel.callers import Caller
+from autopilot.kernel.canonical import encode
 from autopilot.kernel.errors import ContractError, IntegrityError, RefusedError
-from autopilot.kernel.files import Files, make_dir_durably, replace_durably
+from autopilot.kernel.files import Files, create_durably, make_dir_durably, replace_durably
 from autopilot.kernel.reasons import Reason, Verdict
 from autopilot.leases.book import fences_from_ledger
 from autopilot.leases.terms import task_of
@@ -25,10 +26,12 @@ from autopilot.storage.files.hint import read_hint, write_hint
 from autopilot.storage.files.layout import SEGMENT_ENTRIES, StorePaths
 from autopilot.storage.files.leases import LeaseLog
 from autopilot.storage.files.lock import StoreLock
-from autopilot.storage.files.quarantine import Torn, quarantine
+from autopilot.storage.files.quarantine import Torn, cut_for, quarantine
 from autopilot.storage.files.record_log import LogPlace
 from autopilot.storage.files.store import LOCK_WAIT_SECONDS, FileStore, StoreParts, read_identity
 from autopilot.storage.files.verify import verify_files
+
+_UNDER_REPAIR = encode({"where": "repair", "detail": "a repair has begun"}) + b"\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +69,27 @@ def repair(parts: StoreParts, *, caller: Caller, reason: str) -> RepairReport:
     ledger = read_identity(paths)
     lock = StoreLock(paths.lock, LOCK_WAIT_SECONDS)
     with contextlib.closing(lock), lock.held():
-        cause = "poisoned" if paths.poisoned.exists() else "repair"
+        cause = "repair" if _is_fit(paths) else "poisoned"
         acknowledged = max((read_hint(paths.head, ledger) or Head()).seq + 1, parts.floor)
         kept = _kept(paths, ledger)
-        dropped = _cut_ledger(parts.files, paths, kept)
+        if not paths.poisoned.exists():
+            # A repair that is cut short has to be taken up again, not taken for a ledger that was always so.
+            create_durably(parts.files, paths.poisoned, _UNDER_REPAIR)
+        _cut_ledger(parts.files, paths, kept)
         write_hint(parts.files, paths.head, ledger, kept.head)
-        dropped += _mend_leases(parts.files, paths, ledger, kept)
+        _mend_leases(parts.files, paths, ledger, kept)
+        dropped = [torn for _, torn in cut_for(paths.quarantine, kept.entries)]
     unpoisoned = StoreParts(parts.state_dir, parts.fold, parts.files, parts.clock)
     lost = max(0, acknowledged - kept.entries)
     seq = _put_on_record(unpoisoned, ledger, _recovered(caller, reason, cause, dropped, lost))
-    if paths.poisoned.exists():
-        parts.files.remove(paths.poisoned)
-        parts.files.sync_dir(paths.ledger)
+    parts.files.remove(paths.poisoned)
+    parts.files.sync_dir(paths.ledger)
     return RepairReport(kept.entries, seq, cause, tuple(dropped), lost)
+
+
+def _is_fit(paths: StorePaths) -> bool:
+    """Whether no sync failed: there is no mark, or only that of a repair which was cut short."""
+    return not paths.poisoned.exists() or paths.poisoned.read_bytes() == _UNDER_REPAIR
 
 
 def _kept(paths: StorePaths, ledger: str) -> _Kept:
@@ -125,27 +136,23 @@ def _head_before(paths: StorePaths, ledger: str, seq: int) -> Head:
     return head
 
 
-def _cut_ledger(files: Files, paths: StorePaths, kept: _Kept) -> list[Torn]:
+def _cut_ledger(files: Files, paths: StorePaths, kept: _Kept) -> None:
     """Copy away what does not verify, then take it out: the later segments last to first, then the bad one's rest."""
-    dropped: list[Torn] = []
     last = (kept.entries - 1) // SEGMENT_ENTRIES * SEGMENT_ENTRIES
     for first in reversed([start for start in paths.segment_starts() if start > last]):
         path = paths.segment(first)
-        dropped.append(
-            quarantine(files, paths.quarantine, f"{kept.entries:016d}-segment-{first:016d}", path.read_bytes())
-        )
+        quarantine(files, paths.quarantine, f"{kept.entries:016d}-segment-{first:016d}", path.read_bytes())
         files.remove(path)
     path = paths.segment(last)
     content = path.read_bytes()
     lines = content.split(b"\n")[: kept.entries - last]
     good = b"".join(line + b"\n" for line in lines)
     if content != good:
-        dropped.append(quarantine(files, paths.quarantine, f"{kept.entries:016d}-ledger", content[len(good) :]))
+        quarantine(files, paths.quarantine, f"{kept.entries:016d}-ledger", content[len(good) :])
     replace_durably(files, path, good)
-    return dropped
 
 
-def _mend_leases(files: Files, paths: StorePaths, ledger: str, kept: _Kept) -> list[Torn]:
+def _mend_leases(files: Files, paths: StorePaths, ledger: str, kept: _Kept) -> None:
     """Write the lease log anew: its book if it verifies and knows all fences, else the ledger's fences."""
     leases = LeaseLog(files, LogPlace(paths.leases, paths.quarantine, ledger))
     with contextlib.closing(leases):
@@ -155,20 +162,18 @@ def _mend_leases(files: Files, paths: StorePaths, ledger: str, kept: _Kept) -> l
             if leases.book.wal_seq >= kept.wal_seq:
                 # Whole: the next transaction repeats on the ledger what it lacks. Written anew, as after a failed sync.
                 replace_durably(files, paths.leases, paths.leases.read_bytes())
-                return []
+                return
         except IntegrityError:
             pass
-        dropped: list[Torn] = []
         if paths.leases.exists():
             content = paths.leases.read_bytes()
-            dropped.append(quarantine(files, paths.quarantine, f"{kept.entries:016d}-leases", content))
+            quarantine(files, paths.quarantine, f"{kept.entries:016d}-leases", content)
         make_dir_durably(files, paths.leases.parent)
         # Numbering goes on above whatever the ledger repeats, and above what the lost log may have reached.
         fences = {task: max(fence, leases.book.fence_high(task)) for task, fence in kept.fences.items()}
         for task in leases.book.tasks:
             fences[task] = max(fences.get(task, 0), leases.book.fence_high(task))
         leases.restart(fences_from_ledger(fences, max(kept.wal_seq, leases.book.wal_seq)))
-        return dropped
 
 
 def _recovered(caller: Caller, reason: str, cause: str, dropped: list[Torn], lost: int) -> Draft:

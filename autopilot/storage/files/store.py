@@ -36,7 +36,7 @@ from autopilot.storage.files.layout import StorePaths
 from autopilot.storage.files.leases import LeaseLog
 from autopilot.storage.files.ledger import LedgerParts, SegmentLedger, read_entries
 from autopilot.storage.files.lock import StoreLock
-from autopilot.storage.files.quarantine import Torn
+from autopilot.storage.files.quarantine import Torn, cut_for
 from autopilot.storage.files.record_log import LogPlace
 from autopilot.storage.files.verify import verify_files
 from autopilot.storage.objects import ObjectStore
@@ -138,7 +138,7 @@ class FileStore:
     def append_recovery(self, draft: Draft) -> LedgerEntry:
         """The line of a repair, written although the store is still poisoned: lifting that is the repair's last act."""
         with self._held(mending=True):
-            self._catch_up()
+            self._catch_up(repaired=True)
             self._mend()
             entry = self._append(draft, sync=True)
             self._write_hint()
@@ -162,6 +162,7 @@ class FileStore:
         ledger = self._ledger
         if ledger.is_full():
             # Hand-overs are only rebuilt from the last segment: what came before has to be safe in the lease log.
+            self._rebuild_handovers()
             self._leases.sync()
             ledger.roll(stamp(self._parts.clock.wall()))
             self._synced = ledger.head
@@ -238,30 +239,30 @@ class FileStore:
             self._lock.release(hold)
             self._threads.release()
 
-    def _catch_up(self) -> None:
-        """Take in what is new in both logs. A torn tail is kept in quarantine, cut, and put on record."""
-        torn = self._ledger.catch_up(self._anchors, recover=True)
-        if torn is not None:
-            self._append(recovered("ledger", torn), sync=True)
-        torn = self._leases.catch_up(recorded_at=self._ledger.head.seq + 1)
-        if torn is not None:
-            self._append(recovered("leases", torn), sync=True)
+    def _catch_up(self, *, repaired: bool = False) -> None:
+        """Take in what is new in both logs. A torn tail is kept in quarantine, cut, and put on record.
+
+        What an earlier run cut without coming so far is put on record as well, but for what a repair did.
+        """
+        fresh = not self._ledger.loaded
+        torn = self._ledger.catch_up(self._anchors, recover=True) is not None
+        recorded_at = self._next_line() + torn
+        if self._leases.catch_up(recorded_at=recorded_at) or torn or (fresh and not repaired):
+            while cuts := cut_for(self.paths.quarantine, self._next_line()):
+                try:
+                    for log, cut in cuts:
+                        self._append(recovered(log, cut), sync=True)
+                except BaseException:
+                    self._ledger.close()  # read anew, so that it is looked for again
+                    raise
+
+    def _next_line(self) -> int:
+        """The number of the next line, past the one that opens a segment first if the last is full."""
+        return self._ledger.head.seq + 1 + self._ledger.is_full()
 
     def _mend(self) -> None:
         """Give each log what a crash took from it and the other still has."""
-        if self._leases.book.wal_seq < self._ledger.mirrored:
-            raise IntegrityError(
-                "lease_log_corrupt",
-                where="leases.wal",
-                detail=f"{self._leases.book.wal_seq} records, the ledger repeats {self._ledger.mirrored}",
-            )
-        if self._fences:
-            # What lines named since the last time; most transactions write none that does.
-            for facts in self._moves.values():
-                for record in rebuild_handover(self._leases.book, facts):
-                    self._leases.append(record, sync=False)
-            self._leases.require_fences(self._fences)
-            self._moves, self._fences = {}, {}
+        self._rebuild_handovers()
         for line in self._leases.unmirrored(self._ledger.mirrored):
             self._append(draft_of(line), sync=False, checked=False)
         if self._leases.wants_compaction():
@@ -269,6 +270,22 @@ class FileStore:
             self._ledger.sync()
             self._synced = self._ledger.head
             self._leases.compact()
+
+    def _rebuild_handovers(self) -> None:
+        """What lines named since the last time and the lease log lacks; most transactions write none that does."""
+        if self._leases.book.wal_seq < self._ledger.mirrored:
+            raise IntegrityError(
+                "lease_log_corrupt",
+                where="leases.wal",
+                detail=f"{self._leases.book.wal_seq} records, the ledger repeats {self._ledger.mirrored}",
+            )
+        if not self._fences:
+            return
+        for facts in self._moves.values():
+            for record in rebuild_handover(self._leases.book, facts):
+                self._leases.append(record, sync=False)
+        self._leases.require_fences(self._fences)
+        self._moves, self._fences = {}, {}
 
     def _notice(self, entry: LedgerEntry) -> None:
         """Keep what `_mend` compares with the lease log."""

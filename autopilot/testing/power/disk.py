@@ -94,13 +94,27 @@ class _File:
     """How many of `pending`, from the first on, no sync will bring to the disk any more."""
 
 
-class Disk:
-    """A disk, fed with operations in their order."""
+def nodes_of(image: Image) -> dict[str, int]:
+    """The numbers of an image's files and folders, by path."""
+    return {"": ROOT} | {path: node for node, path in enumerate(image, ROOT + 1)}
 
-    def __init__(self) -> None:
+
+class Disk:
+    """A disk that holds `image`, all of it safe, and is then fed with operations in their order."""
+
+    def __init__(self, image: Image) -> None:
         self._files: dict[int, _File] = {}
         self._folders: dict[int, dict[str, int]] = {ROOT: {}}
         self._pending: list[_Names] = []
+        self._doubtful: list[_Names] = []
+        nodes = nodes_of(image)
+        for path, data in image.items():
+            folder, _, name = path.rpartition("/")
+            self._folders[nodes[folder]][name] = nodes[path]
+            if data is None:
+                self._folders[nodes[path]] = {}
+            else:
+                self._files[nodes[path]] = _File(data)
 
     def apply(self, op: Op) -> None:
         """Take in one operation."""
@@ -121,18 +135,22 @@ class Disk:
 
     def _sync(self, op: Synced) -> None:
         if op.node in self._folders:
-            if not op.failed:
-                kept = [one for one in self._pending if one.folder != op.node]
-                for one in self._pending:
-                    if one.folder == op.node:
-                        _rename(self._folders, one)
-                self._pending = kept
+            self._sync_names(op)
             return
         file = self._files[op.node]
         if op.failed:
             file.doubtful = len(file.pending)
         elif not file.doubtful:
             file.safe, file.pending = _content(file.safe, file.pending), []
+
+    def _sync_names(self, op: Synced) -> None:
+        waiting = [one for one in self._pending if one.folder == op.node and not _among(one, self._doubtful)]
+        if op.failed:
+            self._doubtful += waiting
+            return
+        for one in waiting:
+            _rename(self._folders, one)
+        self._pending = [one for one in self._pending if not _among(one, waiting)]
 
     def unsynced_writes(self, suffix: str) -> int:
         """The most writes that wait in one file whose name, now or before, ends with `suffix`."""
@@ -183,7 +201,13 @@ def _rename(folders: dict[int, dict[str, int]], op: _Names) -> None:
     folders[op.folder][op.name] = op.node
 
 
+def _among(op: _Names, ops: list[_Names]) -> bool:
+    return any(one is op for one in ops)
+
+
 def _content(safe: bytes, ops: list[_Content]) -> bytes:
+    if not ops:
+        return safe
     data = bytearray(safe)
     for op in ops:
         if isinstance(op, Cut):

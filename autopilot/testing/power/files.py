@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from autopilot.kernel.files import DiskFiles
-from autopilot.testing.power.disk import ROOT, Cut, Disk, Image, Made, Mark, Named, Op, Synced, Unnamed, Written
+from autopilot.testing.power.disk import Cut, Disk, Image, Made, Mark, Named, Op, Synced, Unnamed, Written, nodes_of
 
 _HELPERS = ("kernel/files.py", "storage/files/line_file.py", "storage/crew.py", "testing/power/files.py")
 _HEX = re.compile(r"[0-9a-f]{64}|[0-9]{16}|\b[0-9a-f]{2}\b(?=/|$)")
@@ -46,25 +46,18 @@ class PowerFiles(DiskFiles):
         self.count = 0
         self.struck: list[str] = []
         self._root = root
+        self._image = image
         self._fault = fault
-        self._nodes: dict[str, int] = {"": ROOT}
-        self._sizes: dict[int, int] = {}
-        self._opened: dict[int, tuple[int, str]] = {}
-        self._next = ROOT + 1
+        self._nodes = nodes_of(image)
+        self._sizes = {self._nodes[path]: len(data) for path, data in image.items() if data}
+        self._opened: dict[int, tuple[int, str, bool]] = {}
+        self._next = len(self._nodes)
         self._turn = threading.RLock()
-        for path, data in image.items():
-            node = self._new(path, folder=data is None)
-            if data:
-                self.ops += [Written(node, 0, data), Synced(node, "image")]
-                self._sizes[node] = len(data)
-        self.ops += [Synced(self._nodes[path], "image") for path, data in image.items() if data is None]
-        self.ops.append(Synced(ROOT, "image"))
-        self.begin = len(self.ops)
 
-    def disk(self, stop: int | None = None) -> Disk:
-        """The disk after the first `stop` operations, or all."""
-        disk = Disk()
-        for op in self.ops[:stop]:
+    def disk(self) -> Disk:
+        """The disk as it is now."""
+        disk = Disk(self._image)
+        for op in self.ops:
             disk.apply(op)
         return disk
 
@@ -84,35 +77,35 @@ class PowerFiles(DiskFiles):
 
     def open(self, path: Path, flags: int) -> int:
         with self._turn:
-            self._strike("open", self._name(path))
             name = self._name(path)
+            self._strike("open", name)
             descriptor = super().open(path, flags)
             node = self._nodes.get(name)
             if node is None:
                 node = self._new(name, folder=False)
             # A number that was closed and given out again stands for the newer file.
-            self._opened[descriptor] = (node, name)
+            self._opened[descriptor] = (node, name, bool(flags & os.O_APPEND))
             return descriptor
 
     def write(self, descriptor: int, data: bytes) -> None:
         with self._turn:
-            node, name = self._opened[descriptor]
+            node, name, _ = self._opened[descriptor]
             try:
                 self._strike("write", name)
             except OSError:
                 if self._fault is not None and self._fault.short and len(data) > 1:
-                    self._put(descriptor, node, data[: len(data) // 2])
+                    self._put(descriptor, data[: len(data) // 2])
                 raise
-            self._put(descriptor, node, data)
+            self._put(descriptor, data)
 
     def sync(self, descriptor: int) -> None:
         with self._turn:
-            node, name = self._opened[descriptor]
+            node, name, _ = self._opened[descriptor]
             self._sync(node, name, "sync")
 
     def truncate(self, descriptor: int, size: int) -> None:
         with self._turn:
-            node, name = self._opened[descriptor]
+            node, name, _ = self._opened[descriptor]
             self._strike("truncate", name)
             super().truncate(descriptor, size)
             self.ops.append(Cut(node, size))
@@ -161,8 +154,8 @@ class PowerFiles(DiskFiles):
             raise
         self.ops.append(Synced(node, site))
 
-    def _put(self, descriptor: int, node: int, data: bytes) -> None:
-        appending = os.get_blocking(descriptor) and _appends(descriptor)
+    def _put(self, descriptor: int, data: bytes) -> None:
+        node, _, appending = self._opened[descriptor]
         offset = self._sizes.get(node, 0) if appending else os.lseek(descriptor, 0, os.SEEK_CUR)
         super().write(descriptor, data)
         self.ops.append(Written(node, offset, data))
@@ -179,8 +172,7 @@ class PowerFiles(DiskFiles):
         return self._nodes[folder], last
 
     def _name(self, path: Path) -> str:
-        relative = str(path)[len(str(self._root)) :].lstrip("/")
-        return relative
+        return str(path)[len(str(self._root)) :].lstrip("/")
 
     def _strike(self, operation: str, name: str) -> None:
         number, self.count = self.count, self.count + 1
@@ -225,12 +217,6 @@ class Bench:
         """Take note of what a run left in the folder; its image."""
         self._there = files.disk().live()
         return self._there
-
-
-def _appends(descriptor: int) -> bool:
-    import fcntl  # the simulator is for systems that have it
-
-    return bool(fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_APPEND)
 
 
 def _role(name: str) -> str:

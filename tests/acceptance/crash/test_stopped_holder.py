@@ -24,6 +24,8 @@ from crash.governed import TASK
 
 TTL_SECONDS = 5
 SHORT_LEASE = f"[lease]\nttl_seconds = {TTL_SECONDS}\n"
+# Every command that looks at the shop takes its time: where only the accept block is left to run, that one too.
+SLOW_IMPORT = '"""The shop."""\n\nimport time\n\ntime.sleep(0.5)\n'
 OTHER = Caller("agent-2", "agent", "s-2")
 POLL_SECONDS = 0.01
 PATIENCE_SECONDS = 30
@@ -31,8 +33,14 @@ PATIENCE_SECONDS = 30
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A task in PLAN, free to take. PLAN is left by running the tests of the base: long enough to be stopped in."""
-    folder = governed.prepare(tmp_path_factory.mktemp("stopped") / "prepared", Phase.PLAN, settings=SHORT_LEASE)
+    """A task in PLAN, free to take. PLAN is left by running commands on the base: long enough to be stopped in."""
+    folder = governed.prepare(
+        tmp_path_factory.mktemp("stopped") / "prepared",
+        Phase.PLAN,
+        settings=SHORT_LEASE,
+        further={"shop/__init__.py": SLOW_IMPORT},
+    )
+    governed.settle(folder)
     with Workspace.open(folder) as workspace:
         workspace.leases.release(TASK, caller=governed.AGENT)
     return folder
@@ -40,7 +48,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextlib.contextmanager
 def stopped_in_its_checks(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """An `advance` out of PLAN, stopped while the engine runs the tests for it: it holds the lease, not the lock."""
+    """An `advance` out of PLAN, stopped while the engine runs commands for it: it holds the lease, not the lock."""
     process = governed.start(folder, "advance", TASK, "--json")
     try:
         wait_until(lambda: runs_a_command(process.pid), process)
@@ -105,7 +113,9 @@ def test_another_took_over_and_has_not_moved_yet(prepared: Path, tmp_path: Path)
         time.sleep(TTL_SECONDS + 0.5)
         taken = governed.autopilot(folder, "lease", "acquire", TASK, "--json", caller=OTHER)
         assert taken.code == 0, taken
-        check_refused(folder, ends(holder), {"lease_held", "lease_expired"}, moves=0)
+        # On a machine under load the other's lease may have run out too by then: nobody holds the phase.
+        check_refused(folder, ends(holder), {"lease_held", "lease_expired", "lease_missing"}, moves=0)
+    assert governed.autopilot(folder, "lease", "acquire", TASK, "--json", caller=OTHER).code == 0
     assert governed.autopilot(folder, "advance", TASK, "--json", caller=OTHER).code == 0, (
         "the new holder is not blocked"
     )

@@ -82,6 +82,42 @@ def test_a_poisoned_store_is_said_though_a_snapshot_is_there(repo: Repo) -> None
     assert repo.run("status").code == 3
 
 
+def test_a_snapshot_of_another_ledger_than_the_remembered_is_not_shown(repo: Repo) -> None:
+    """Red without `_is_the_remembered`: the light way ended with 0 where every other command ends with 3."""
+    repo.quick("status", check=0)
+    marker, settings = repo.root / ".git" / "autopilot.id", repo.root / "autopilot.toml"
+    kept = {marker: marker.read_text(), settings: settings.read_text()}
+    ledger, size = kept[marker].split()
+    for path, text, code in (
+        (marker, f"{'f' * 32}\n1\n", "ledger_missing"),
+        (marker, f"{ledger}\n{int(size) + 1}\n", "truncated"),
+        (marker, "nothing", "ledger_missing"),
+        (settings, kept[settings].replace(ledger, "f" * 32), "ledger_unlike_settings"),
+        (settings, f"# ledger_id = '{ledger}'\nledger_id = '{'f' * 32}'\n", "ledger_unlike_settings"),
+    ):
+        path.write_text(text)
+        for words in (("status", "--json"), ("task", "list", "--json")):
+            told = repo.quick(*words)
+            assert (told.code, told.codes) == (3, [code]), (text, words)
+        path.write_text(kept[path])
+    repo.quick("status", check=0)
+
+
+def test_a_pipe_in_place_of_what_is_read_does_not_hang(repo: Repo) -> None:
+    repo.quick("status", check=0)
+    for path, code in (
+        (repo.root / ".git" / "autopilot.id", 3),
+        (repo.state / "ledger" / "LEDGER.json", 3),
+        (repo.state / status.PLACE, 0),
+    ):
+        data = path.read_bytes()
+        path.unlink()
+        os.mkfifo(path)
+        assert repo.quick("status").code == code, path
+        path.unlink()
+        path.write_bytes(data)
+
+
 def test_a_lease_that_ran_out_is_not_shown() -> None:
     lease = {"resource": "T-1/SPEC", "fence": 1, "actor": "a", "boot": "b-1", "deadline_ns": 5_000_000_000}
     for boot, now, seconds in (("b-1", 1_000_000_000, 4), ("b-1", 5_000_000_000, None), ("b-2", 0, None)):

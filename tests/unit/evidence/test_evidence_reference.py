@@ -73,7 +73,7 @@ def test_executed_evidence_is_told_as_it_is():
     for findings, lines, whole, part in rows:
         assert quality_hundredths(int(findings), int(lines)) == int(whole) * 100 + int(part)
     codes = re.findall(r"^\| `([a-z_]+)` \|", page.partition("## Reports")[2], re.MULTILINE)
-    assert len(codes) == 7
+    assert len(codes) == 9
     assert set(codes) <= set(REASON_CODES)
     assert f"the last {TAIL_CHARACTERS} printable" in (REFERENCE / "evidence.md").read_text()
 
@@ -82,7 +82,7 @@ def test_the_examples_of_pins_are_pinned():
     page = (REFERENCE / "evidence-executed.md").read_text().partition("## Pins")[2]
     (row,) = re.findall(r"^\| what steers a runner, new or old \|(.*)\|$", page, re.MULTILINE)
     names = re.findall(r"`([^`]+)`", row)
-    assert len(names) == 12
+    assert len(names) == 19
     for name in names:
         assert pinned_changes([(name.replace("*", "x"), "added")], lambda _: (None, b"")), name
 

@@ -85,6 +85,17 @@ def entry(**fields: object) -> dict[str, object]:
         ([entry(path="**/*.py", change="generated", by=["make"])], ["path_outside"]),
         ([entry(path="*/**", change="generated", by=["make"])], ["path_outside"]),
         ([entry(path="src/a**", change="generated", by=["make"])], ["path_outside"]),
+        ([entry(path="src/**", change="generated", by=["make"])], ["path_outside"]),
+        ([entry(path="src/**/*", change="generated", by=["make"])], ["path_outside"]),
+        ([entry(path="src/*", change="generated", by=["make"])], ["path_outside"]),
+        ([entry(path="new/**", change="generated", by=["make"])], []),
+        ([entry(path="docs/*.md", change="generated", by=["make"])], []),
+        ([entry(path="tests/**", change="generated", by=["make"])], ["path_outside"]),
+        ([entry(path="tests/snapshots/*.json", change="generated", by=["make"])], ["path_outside"]),
+        ([entry(path="*.toml", change="generated", by=["make"])], ["path_outside"]),
+        ([entry(path="autopilot.toml", change="generated", by=["make"])], ["path_outside"]),
+        ([entry(path="src/**/conftest.py", change="generated", by=["make"])], ["path_outside"]),
+        ([entry(path=".github/workflows/*.yml", change="generated", by=["make"])], ["path_outside"]),
         ([entry(path="docs/api/**", change="generated")], ["artifact_invalid"]),
         ([entry(path="docs/api/**", change="generated", by=["true"])], ["artifact_invalid"]),
         ([entry(by=["make"])], ["artifact_invalid"]),
@@ -109,6 +120,14 @@ def test_a_moved_state_folder_is_still_the_engines(make_context):
     data = json.dumps([entry(path="var/ap/x", change="added")]).encode()
     assert [r.code for r in check_file_map(data, make_context(state_dir="var/ap"))] == ["path_outside"]
     assert check_file_map(data, make_context()) == ()
+
+
+@pytest.mark.parametrize("change", ["added", "modified", "deleted"])
+def test_an_uncommitted_file_may_be_planned_either_way(change, make_context):
+    """Counted from the commit it is new, in the working tree it was there."""
+    for path in ("src/pager.py", "src/other.py"):
+        data = json.dumps([entry(path=path, change=change)]).encode()
+        assert check_file_map(data, make_context(uncommitted=frozenset({path}))) == ()
 
 
 def test_a_key_that_stands_twice_is_refused(make_context):
@@ -136,10 +155,11 @@ def test_the_plan_lock():
         ("src/new.py", "added"),
         ("src/old.py", "deleted"),
         ("docs/api/a/b.md", "added"),
-        ("docs/api/x.md", "deleted"),
         ("uv.lock", "modified"),
     ]
     assert outside_plan(FILE_MAP, inside) == ()
+    # A command that is said to write a file did not take it away.
+    assert outside_plan(FILE_MAP, [("docs/api/x.md", "deleted")])
     outside = [
         ("src/pager.py", "deleted"),
         ("src/new.py", "modified"),

@@ -56,6 +56,8 @@ def test_a_good_machine_is_healthy_and_its_trust_mode_is_stated() -> None:
         ({"programs_missing": ("make",)}, "commands", True),
         ({"commands_configured": ("test",)}, "commands", False),
         ({"unknown_variables": ("AUTOPILOT_STAT_DIR",)}, "variables", False),
+        ({"nested_repositories": ("vendor/lib",)}, "nested", True),
+        ({"line_end_conversion": "core.autocrlf=true in /r/.git/config"}, "line ends", False),
         ({"ledger_status": ""}, "ledger", False),
         ({"ledger_status": "corrupt", "ledger_reason": "bad_hash"}, "ledger", True),
         ({"otel_exporter": ""}, "telemetry", False),

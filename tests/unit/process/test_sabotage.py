@@ -10,6 +10,8 @@ passes both: that is review's to see, and an accept block's.
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -334,3 +336,31 @@ def test_an_honest_fix_passes(judged: Callable[[dict[str, str]], Judged]) -> Non
 def test_a_refusal_quotes_the_end_of_the_output(judged: Callable[[dict[str, str]], Judged]) -> None:
     (reason,) = judged({"conftest.py": "raise RuntimeError('cannot reach the moon')\n"}).reasons
     assert (reason.code, "cannot reach the moon" in reason.detail) == ("report_missing", True)
+
+
+def test_a_command_cannot_tell_its_run_by_its_folder(tmp_path: Path) -> None:
+    """Base and judged tree, first run and third: the folder's name says nothing of it."""
+    project = Project(tmp_path / "project")
+    seen = []
+    for _ in range(2):
+        with Workshop(project.site, project.settings, project.base) as shop:
+            for _ in range(2):
+                output = shop.run_argv("accept", ("python", "-c", "import os; print(os.getcwd())"), 60).output.decode()
+                seen.append(Path(output.strip()))
+    assert len(set(seen)) == 4
+    assert len({len(str(path)) for path in seen}) == 1
+    assert {path.name for path in seen} == {"tree"}
+    # Drawn by chance, eight characters: not counted.
+    assert all(re.fullmatch(r"tree-[a-z0-9_]{8}", path.parent.name) for path in seen)
+
+
+def test_a_control_file_is_not_laid_through_a_link(tmp_path: Path) -> None:
+    project = Project(tmp_path / "project")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    shutil.rmtree(project.root / "tests")
+    (project.root / "tests").symlink_to(outside)
+    tree = project.trees.snapshot(base_tree=project.base).tree
+    with Workshop(project.site, project.settings, tree) as shop:
+        shop.run("test", {"tests/test_laid.py": b"x = 1\n"})
+    assert not list(outside.glob("test_*"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+import tempfile
 import threading
 import zipfile
 from collections.abc import Callable
@@ -252,6 +253,17 @@ def test_index_settings_name_the_paths_they_need(tmp_path: Path) -> None:
     assert "SECRET" not in env
     assert {config, index, wheels} <= set(paths)
     assert home not in paths
+
+
+def test_what_every_command_sees_is_not_mounted_again(tmp_path: Path) -> None:
+    named = {"PIP_CONFIG_FILE": os.devnull, "PIP_CERT": "/etc/hosts", "PIP_FIND_LINKS": "/dev /dev/shm"}
+    assert index_files(named, tmp_path)[1] == ()
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="there is no memory-backed /dev/shm here")
+def test_a_folder_in_memory_is_a_folder_like_any_other() -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as wheels:
+        assert index_files({"PIP_FIND_LINKS": wheels}, Path(wheels))[1] == (Path(wheels),)
 
 
 def test_the_digest_tells_names_and_contents_apart(tmp_path: Path) -> None:

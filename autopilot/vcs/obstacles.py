@@ -1,0 +1,100 @@
+"""What in a repository will stand in a task's way later, found by looking at names and settings only.
+
+Both are refused or found out in any case: a nested repository when a tree is built, settings that convert line ends
+when the commit's tree is not the judged one, nine phases later. Said beforehand, they cost nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from autopilot.kernel.errors import AutopilotError
+from autopilot.vcs.attributes import Attributes, Conversion
+from autopilot.vcs.entries import Entry
+from autopilot.vcs.ignores import Ignores
+from autopilot.vcs.objects import ObjectStore
+from autopilot.vcs.repository import Repository, plain_settings
+from autopilot.vcs.rulebook import Rulebook
+from autopilot.vcs.scan import Scan, ScanRules, encoded
+
+_AUTOCRLF = "core.autocrlf"
+_OFF = frozenset({"false", "no", "off", "0", ""})
+# A rule for every file at the root decides as the setting would, and git and engine both follow it.
+_RULE_FOR_ALL = re.compile(rb"^\*\*?[ \t]+(?:.*[ \t])?(?:-?text|text=auto|binary|[-!]?crlf)(?:[ \t]|$)", re.MULTILINE)
+
+
+def nested_repositories(repository: Repository, *, exclude: tuple[str, ...]) -> tuple[str, ...]:
+    """The repositories and checked-out submodules in the working tree that no tree can be built with, sorted.
+
+    Ignored ones are left out, as they are from trees. `exclude` as for `EngineTrees`. Raises as a snapshot does.
+    """
+    if repository.bare:
+        return ()
+    head_tree = repository.head_tree()
+    store = ObjectStore(None, repository.common_dir / "objects", repository.object_format)
+    with store.session() as objects, ExitStack() as processes:
+        rulebook = Rulebook(objects.scratch)
+        rules = ScanRules(
+            tracked=objects.flatten(head_tree) if head_tree else {},
+            exclude=frozenset(encoded(folder.strip("/")) for folder in exclude),
+            rulebook=rulebook,
+            ignores=Ignores(rulebook, processes),
+            attributes=Attributes(rulebook, processes),
+            own_rules=True,
+        )
+        scan = Scan(repository.root, rules, _Nothing(), names_only=True)
+        scan.run()
+    return tuple(sorted(scan.nested))
+
+
+def line_end_conversion(repository: Repository, environ: Mapping[str, str]) -> str:
+    """The setting by which git would commit other line ends than the files have; empty if there is none.
+
+    The user's and the system's settings count for git, and none of them for the engine. Included files are not
+    followed, and one that cannot be read says nothing: this is advice, and nothing is admitted on it.
+    """
+    try:
+        rules = (repository.root / ".gitattributes").read_bytes()
+    except OSError:
+        rules = b""
+    if _RULE_FOR_ALL.search(rules):
+        return ""
+    found, where = "false", ""
+    for path in _settings_files(repository, environ):
+        try:
+            value = plain_settings(path).get(_AUTOCRLF)
+        except (AutopilotError, OSError):
+            continue
+        if value is not None:
+            found, where = value.lower(), str(path)
+    return "" if found in _OFF else f"{_AUTOCRLF}={found} in {where}"
+
+
+def _settings_files(repository: Repository, environ: Mapping[str, str]) -> list[Path]:
+    """Where git reads its settings from; what comes later wins."""
+    home = environ.get("HOME", "")
+    personal = environ.get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else "")
+    files = [environ.get("GIT_CONFIG_SYSTEM") or "/etc/gitconfig"] if not environ.get("GIT_CONFIG_NOSYSTEM") else []
+    if "GIT_CONFIG_GLOBAL" in environ:
+        files.append(environ["GIT_CONFIG_GLOBAL"])
+    else:
+        files += [f"{personal}/git/config"] if personal else []
+        files += [f"{home}/.gitconfig"] if home else []
+    found = [Path(path) for path in files if path]
+    return [*found, repository.common_dir / "config", repository.git_dir / "config.worktree"]
+
+
+class _Nothing:
+    """A sink for a scan that looks at names only."""
+
+    def file(self, path: bytes, data: bytes | None, executable: bool, how: Conversion) -> None:
+        """Not called: no file is read."""
+
+    def link(self, path: bytes, target: bytes) -> None:
+        """A link is no obstacle."""
+
+    def submodule(self, path: bytes, entry: Entry) -> None:
+        """One that is not checked out is no obstacle."""
