@@ -22,24 +22,26 @@ from autopilot.process.profiles import PROFILES
 
 def check_evidence(facts: Facts, trail: Trail, objects: Objects) -> Result:
     """Every object that a line names is there with its digest; the files beside them are what was sealed."""
-    named = {digest: at for digest, at in trail.named.items() if facts.concerns(at.task)}
+    named = {digest: at for digest, at in trail.named.items() if {"", facts.task} & at.tasks or not facts.task}
     found: list[Finding] = []
     for digest, at in named.items():
         fault = objects.fault(digest)
         if fault:
             where = f"evidence/.objects/{digest[:2]}/{digest}"
             detail = f"{at.what}; line {at.line}"
-            found.append(Finding(code=fault, where=where, seq=at.seq, task=at.task, detail=detail, evidence=digest))
-    drafts = list[EvidenceFile]()
-    for file in facts.files:
-        task = trail.tasks.get(file.task)
-        if task is not None and facts.concerns(file.task):
-            finding = _file(task, file)
-            found += [finding] if finding else []
-            drafts += [file] if f"{file.phase}/{file.name}" not in task.evidence else []
+            # What several tasks rest on, the configuration for one, is about none of them alone.
+            task = next(iter(at.tasks)) if len(at.tasks) == 1 else facts.task
+            found.append(Finding(code=fault, where=where, seq=at.seq, task=task, detail=detail, evidence=digest))
+    looked_at = [file for file in facts.files if file.task in trail.tasks and facts.concerns(file.task)]
+    drafts = 0
+    for file in looked_at:
+        of = trail.tasks[file.task]
+        finding = _file(of, file)
+        found += [finding] if finding else []
+        drafts += not file.shelf and f"{file.phase}/{file.name}" not in of.evidence
     found += _missing_files(facts, trail)
     orphans = len(objects.stored - trail.named.keys())
-    counts = {"objects": len(named), "orphans": orphans, "files": len(facts.files), "drafts": len(drafts)}
+    counts = {"objects": len(named), "orphans": orphans, "files": len(looked_at), "drafts": drafts}
     return Result(name="evidence", counts=counts, findings=tuple(found))
 
 
@@ -111,7 +113,7 @@ def check_journal(facts: Facts, trail: Trail, objects: Objects) -> Result:
             continue  # an entry that is gone is a finding of the objects, and what the file should be is not known
         wrong = [finding for move in task.moves for finding in _entry(objects, move)]
         found += wrong or _journal_file(task, facts.journals.get(task.id, b""), objects)
-    counts = {"entries": entries, "files": len(facts.journals)}
+    counts = {"entries": entries, "files": sum(facts.concerns(name) for name in facts.journals)}
     return Result(name="journal", counts=counts, findings=tuple(found))
 
 

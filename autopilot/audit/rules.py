@@ -114,17 +114,18 @@ def check_approvals(_trail: Trail, task: TaskTrail | None, entry: LedgerEntry) -
         yield from _grant_faults(task, entry)
     if not _is_forward(entry):
         return
-    label = "->".join(entry.move)
-    for subject in entry.data.get("approvals", ()):
-        given = task.grants.get(str(subject))
-        if given is None and subject in task.consumed:
-            detail = f"line {task.consumed[subject]} used it before"
-            yield _at(entry, "approval_used", detail, where=str(subject))
+    label, used = "->".join(entry.move), dict(task.consumed)
+    for subject in map(str, entry.data.get("approvals", ())):
+        given = task.grants.get(subject) if used.get(subject) != entry.seq else None
+        if given is None and subject in used:
+            detail = f"line {used[subject]} used it before"
+            yield _at(entry, "approval_used", detail, where=subject)
         elif given is None:
-            yield _at(entry, "approval_unfounded", "no line grants it in this epoch", where=str(subject))
+            yield _at(entry, "approval_unfounded", "no line grants it in this epoch", where=subject)
         elif (given.move, given.epoch) != (label, task.epoch):
             detail = f"line {given.seq} grants it for {given.move} in epoch {given.epoch}"
-            yield _at(entry, "approval_unfounded", detail, where=str(subject))
+            yield _at(entry, "approval_unfounded", detail, where=subject)
+        used[subject] = entry.seq
 
 
 def _grant_faults(task: TaskTrail, entry: LedgerEntry) -> Iterator[Finding]:

@@ -20,12 +20,12 @@ from autopilot.ledger.kinds import MIRRORED
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Where the ledger first names an object: the line, its hash, the task, and as what."""
+    """Where the ledger first names an object: the line, its hash, and as what; `tasks` are all whose lines name it."""
 
     seq: int
     line: str
-    task: str
     what: str
+    tasks: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ def _note_objects(trail: Trail, entry: LedgerEntry) -> None:
     if entry.kind == "segment.opened":
         found.append((str(entry.data["state"]["sha256"]), "folded state"))
     for digest, what in found:
-        trail.named.setdefault(digest, Named(entry.seq, entry.hash, entry.task or "", what))
+        trail.named.setdefault(digest, Named(entry.seq, entry.hash, what)).tasks.add(entry.task or "")
 
 
 # --- one step for each kind that changes a task

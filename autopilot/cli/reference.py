@@ -86,7 +86,8 @@ The option goes over the variable. In trust mode 0 all of this is a statement an
 refused with `not_a_terminal` (exit 1) to a caller of kind `human` whose stdin is no terminal: `approve`, `reject`,
 `flags set` to a weaker mode, `lease force`, `task resume`, `task close --abandon`, `attest baseline`, `init` of a
 changed configuration or with `--replace-lost`, `ledger repair`, `ledger checkpoint --new-key`. To an agent they are
-refused with or without one. `guard check` judges such a caller as an agent.
+refused with or without one. The false claim is on the ledger, where there is one, as a `violation` under the name that
+was claimed; it belongs to no task and holds none. `guard check` judges such a caller as an agent.
 
 Options of every command: `-C DIR` or `--directory DIR` (the repository), `--json`, `--actor`, `--session`,
 `--actor-kind`. What changes something takes `--dry-run`: it appends and writes nothing, and answers and exits as the

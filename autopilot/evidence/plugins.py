@@ -48,7 +48,8 @@ def plugin_fault(data: bytes | None) -> str:
 def reach_fault(path: str, before: bytes | None, after: bytes | None) -> str:
     """Why a change of product code waits for a person: what it newly has that reaches for the runner, or nothing.
 
-    Only Python and compiled modules are looked at. What stood there before as often is no finding.
+    Only Python and compiled modules are looked at. What stood there before as often is no finding, but for a module
+    that is a plugin or imports the runner: whatever changes in it, tests may be run by it.
     """
     if after is None:
         return ""
@@ -60,6 +61,8 @@ def reach_fault(path: str, before: bytes | None, after: bytes | None) -> str:
     known = parsed(before) if before is not None else ast.Module([], [])
     if tree is None:
         return "" if known is None else "Python that cannot be parsed"
+    if known is not None and any(_test_side(module) for module in (tree, known)):
+        return "code of the test runner's side: it is a plugin, or imports the runner"
     new = Counter(_reaching(tree)) - Counter(_reaching(known) if known else ())
     return next((f"code that reaches for the test runner: {text!r}" for text in sorted(new)), "")
 
@@ -81,14 +84,18 @@ def _faults(tree: ast.Module) -> Iterator[str]:
             yield f"a test file that may be a plugin: it defines or imports {name!r}"
 
 
+def _test_side(tree: ast.Module) -> bool:
+    loaded = (name for node in ast.walk(tree) for name in _loaded(node))
+    hooks = (name for name in _module_names(tree) if name.startswith(_PREFIX))
+    return any(name.partition(".")[0] in _TOOLS for name in loaded) or any(hooks)
+
+
 def _reaching(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         for text in _texts(node):
             whole = text in _ENDS or text in _REPORT or text in _RUNNER or text in _NAMES
             if whole or any(part in text for part in _PARTS):
                 yield text
-        yield from (name for name in _loaded(node) if name.partition(".")[0] in _TOOLS)
-    yield from (name for name in _module_names(tree) if name.startswith(_PREFIX))
 
 
 def _loaded(node: ast.AST) -> Iterator[str]:

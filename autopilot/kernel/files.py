@@ -243,7 +243,14 @@ def make_dir_durably(files: Files, path: Path) -> None:
         make_dir_durably(files, path.parent)
         with contextlib.suppress(FileExistsError):
             files.make_dir(path)
-        files.sync_dir(path.parent)
+        _sync_dir_or_fail(files, path.parent)
+
+
+def remove_durably(files: Files, path: Path) -> None:
+    """Take the name away for good: one sync. StorageError if the disk does not."""
+    with _storage_errors(path):
+        files.remove(path)
+    _sync_dir_or_fail(files, path.parent)
 
 
 def sync_or_fail(files: Files, descriptor: int, path: Path) -> None:

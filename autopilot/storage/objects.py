@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from autopilot.kernel.canonical import sha256_hex
@@ -42,19 +43,24 @@ class _Staged(threading.local):
 class ObjectStore:
     """Objects in a folder."""
 
-    def __init__(self, files: Files, root: Path) -> None:
+    def __init__(self, files: Files, root: Path, failed: Callable[[StorageError], None] | None = None) -> None:
+        """`failed` is told of a sync that failed: what is named by then may not last, and nobody can tell later."""
         self._files = files
         self._root = root
+        self._failed = failed
         self._staged = _Staged()
 
     def prepare(self) -> None:
         """Make the folder and its 256 subfolders, so that no later `put` has to make and sync one."""
         make_dir_durably(self._files, self._root)
-        for number in range(256):
-            folder = self._root / f"{number:02x}"
-            if not folder.is_dir():
-                self._files.make_dir(folder)
-        self._files.sync_dir(self._root)
+        try:
+            for number in range(256):
+                folder = self._root / f"{number:02x}"
+                if not folder.is_dir():
+                    self._files.make_dir(folder)
+            self._files.sync_dir(self._root)
+        except OSError as error:
+            raise storage_error(error, self._root) from error
 
     def put(self, data: bytes) -> str:
         """Keep `data` durably and return its digest. IntegrityError `evidence_edited` if other bytes stand there."""
@@ -89,7 +95,8 @@ class ObjectStore:
         wanted = [(self._path(digest), data) for digest, data in staged.items()]
         try:
             create_all_durably(self._files, wanted, CREW.run if self._files.concurrent else in_turn)
-        except StorageError:
+        except StorageError as error:
+            self._report(error)
             if all(path.parent.is_dir() for path, _ in wanted):
                 raise
             for path, data in wanted:
@@ -98,12 +105,17 @@ class ObjectStore:
     def _create(self, path: Path, data: bytes) -> None:
         try:
             create_durably(self._files, path, data)
-        except StorageError:
+        except StorageError as error:
+            self._report(error)
             # `prepare` made all folders; one that is gone is made again, any other fault is not tried twice.
             if path.parent.is_dir():
                 raise
             make_dir_durably(self._files, path.parent)
             create_durably(self._files, path, data)
+
+    def _report(self, error: StorageError) -> None:
+        if error.code == "sync_failed" and self._failed is not None:
+            self._failed(error)
 
     def get(self, sha256: str) -> bytes:
         """The object's bytes; IntegrityError `object_missing`, or `evidence_edited` if they are not its own."""

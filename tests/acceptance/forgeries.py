@@ -680,8 +680,13 @@ FORGERIES: tuple[Forgery, ...] = (
     ),
     _implemented(
         "os._exit(0) when the source is imported",
-        "report_missing",
+        "tests_changed",
         bend(SOURCE, lambda t: "import os\n\nos._exit(0)\n" + t),
+    ),
+    _implemented(
+        "os._exit(0) when the source is imported, unseen",
+        "report_missing",
+        bend(SOURCE, lambda t: "import os\n\ngetattr(os, 'tixe_'[::-1])(0)\n" + t),
     ),
     _implemented(
         "sys.exit(0) when the source is imported",

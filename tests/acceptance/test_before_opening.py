@@ -144,7 +144,7 @@ def test_what_was_uncommitted_when_the_task_opened_is_planned_and_shown(fresh: G
 def test_the_files_of_init_may_stay_uncommitted(fresh: Governed) -> None:
     agent = HonestAgent(fresh.workspace, TASK, fresh.root)
     agent.open()
-    agent.run(until=Phase.VERIFY, human=None)
+    agent.run(until=Phase.VERIFY, human=fresh.approve)
     data = fresh.workspace.ledger.objects.get(fresh.task.evidence["IMPLEMENT/modified_files.json"].sha256)
     assert {path for path, _ in ModifiedFiles.from_json(data).changes()} == {
         "shop/pricing.py",
@@ -156,7 +156,7 @@ def test_before_the_first_commit_the_working_tree_is_the_base(fresh: Governed) -
     fresh.git("update-ref", "-d", "HEAD")
     agent = HonestAgent(fresh.workspace, TASK, fresh.root)
     agent.open()
-    agent.run(until=Phase.VERIFY, human=None)
+    agent.run(until=Phase.VERIFY, human=fresh.approve)
     assert fresh.task.base_commit == ""
 
 

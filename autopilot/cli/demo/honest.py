@@ -15,6 +15,7 @@ from autopilot.kernel.callers import Caller
 from autopilot.kernel.errors import RefusedError
 from autopilot.kernel.phases import PHASES, Phase
 from autopilot.ledger.entry import LedgerEntry
+from autopilot.sandbox.choose import probe
 from autopilot.wiring.full import Workspace
 
 TITLE = "Take the discount off once in shop pricing"
@@ -146,6 +147,8 @@ class HonestAgent:
     def advance(self, phase: Phase, human: Callable[[str, RefusedError], None] | None = None) -> LedgerEntry:
         """One move, as whoever works in the phase."""
         caller = self.reviewer if phase is Phase.REVIEW else self.caller
+        if phase is Phase.PLAN and human is not None and probe().bubblewrap is None:
+            self._have_accept_blocks_read(human)
         try:
             entry: LedgerEntry = self.workspace.enforcer.advance_phase(self.task, caller=caller)
         except RefusedError as refusal:
@@ -158,6 +161,12 @@ class HonestAgent:
         if phase is Phase.REVIEW:
             self.workspace.leases.release(self.task, caller=self.reviewer)
         return entry
+
+    def _have_accept_blocks_read(self, human: Callable[[str, RefusedError], None]) -> None:
+        """Without isolation they wait for a person. `verify` asks, and keeps what it ran; a refused move would not."""
+        verdict = self.workspace.enforcer.verify(self.task, caller=self.caller).verdict
+        if verdict.exit_code == 4:
+            human(self.task, RefusedError(verdict))
 
     def prepare(self, phase: Phase) -> None:
         """Do the phase's work: write its documents, or the change itself."""

@@ -41,6 +41,8 @@ class RunnerDesk:
         if self._site.repository.worktree_id != ticket.task.worktree:
             detail = f"the task was opened in worktree {ticket.task.worktree}"
             bench.fail(Reason("wrong_worktree", where=self._site.repository.worktree_id, detail=detail))
+            # Nothing else is looked at: it would be the wrong files, and an approval would be asked for their diff.
+            return bench.collected()
         self._finish_retirement(ticket)
         bench.check_sealed()
         bench.check_forgery()

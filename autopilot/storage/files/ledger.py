@@ -264,7 +264,11 @@ def first_line(line: bytes, first: int, ledger: str) -> LedgerEntry:
 
 
 def read_entries(paths: StorePaths, ledger: str, start: int, stop: int) -> Iterator[LedgerEntry]:
-    """The entries from `start` up to, not including, `stop`, each checked against the one before it in its segment."""
+    """The entries from `start` up to, not including, `stop`, each checked against the one before it.
+
+    All must be there: a segment that ends early, or that the next one does not follow, is IntegrityError.
+    """
+    before: Head | None = None
     for first in range(start // SEGMENT_ENTRIES * SEGMENT_ENTRIES, stop, SEGMENT_ENTRIES):
         path = paths.segment(first)
         try:
@@ -275,8 +279,13 @@ def read_entries(paths: StorePaths, ledger: str, start: int, stop: int) -> Itera
         if first:
             opened = first_line(data[: data.find(b"\n") + 1], first, ledger)
             head = Head(first - 1, opened.record["prev"])
+        if before not in (None, head):
+            raise IntegrityError("bad_link", where=path.name, detail="it does not follow the segment before it")
         entries: list[LedgerEntry] = []
         found = walk(data, head, ledger, entries.append)
         if found.fault is not None and found.fault.seq < stop:
             raise damage(found.fault, path.name)
+        if found.head.seq + 1 < min(stop, first + SEGMENT_ENTRIES):
+            raise IntegrityError("truncated", where=path.name, detail="the segment ends early")
+        before = found.head
         yield from (entry for entry in entries if start <= entry.seq < stop)

@@ -21,7 +21,12 @@ class LineFile:
         self.path = path
         self.size = 0
         self._files = files
-        self._descriptor = files.open(path, APPEND & ~os.O_CREAT)
+        try:
+            self._descriptor = files.open(path, APPEND & ~os.O_CREAT)
+        except FileNotFoundError:
+            raise  # what that means depends on the log
+        except OSError as error:
+            raise storage_error(error, path) from error
         self._inode = os.fstat(self._descriptor).st_ino
 
     def length(self) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 from autopilot.kernel.callers import Caller
 from autopilot.kernel.canonical import encode
 from autopilot.kernel.errors import ContractError, IntegrityError, RefusedError
-from autopilot.kernel.files import Files, create_durably, make_dir_durably, replace_durably
+from autopilot.kernel.files import Files, create_durably, make_dir_durably, remove_durably, replace_durably
 from autopilot.kernel.reasons import Reason, Verdict
 from autopilot.leases.book import fences_from_ledger
 from autopilot.leases.terms import task_of
@@ -82,8 +82,7 @@ def repair(parts: StoreParts, *, caller: Caller, reason: str) -> RepairReport:
     unpoisoned = StoreParts(parts.state_dir, parts.fold, parts.files, parts.clock)
     lost = max(0, acknowledged - kept.entries)
     seq = _put_on_record(unpoisoned, ledger, _recovered(caller, reason, cause, dropped, lost))
-    parts.files.remove(paths.poisoned)
-    parts.files.sync_dir(paths.ledger)
+    remove_durably(parts.files, paths.poisoned)
     return RepairReport(kept.entries, seq, cause, tuple(dropped), lost)
 
 
@@ -142,7 +141,7 @@ def _cut_ledger(files: Files, paths: StorePaths, kept: _Kept) -> None:
     for first in reversed([start for start in paths.segment_starts() if start > last]):
         path = paths.segment(first)
         quarantine(files, paths.quarantine, f"{kept.entries:016d}-segment-{first:016d}", path.read_bytes())
-        files.remove(path)
+        remove_durably(files, path)
     path = paths.segment(last)
     content = path.read_bytes()
     lines = content.split(b"\n")[: kept.entries - last]

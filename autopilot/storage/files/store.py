@@ -66,7 +66,7 @@ class FileStore:
     def __init__(self, parts: StoreParts, ledger_id: str) -> None:
         self.ledger_id = ledger_id
         self.paths = paths = StorePaths(parts.state_dir)
-        self.objects = ObjectStore(parts.files, paths.objects)
+        self.objects = ObjectStore(parts.files, paths.objects, self._poison)
         self._parts = parts
         self._lock = StoreLock(paths.lock, LOCK_WAIT_SECONDS)
         self._threads = threading.Lock()
@@ -74,8 +74,10 @@ class FileStore:
         self._ledger = SegmentLedger(ledger, self._notice)
         self._leases = LeaseLog(parts.files, LogPlace(paths.leases, paths.quarantine, ledger_id))
         self._poisoned = str(paths.poisoned)
+        self._unmarked: StorageError | None = None
         self._moves: dict[str, MoveFacts] = {}
         self._fences: dict[str, int] = {}
+        self._recorded = False
         self._synced = Head()
         self._hinted = Head()
         self._hinted_ns = 0
@@ -189,7 +191,7 @@ class FileStore:
         hold = self._take(shared=False)
         try:
             self._refuse_poisoned()
-            if not (self._ledger.is_unchanged() and self._leases.is_unchanged()):
+            if not (self._recorded and self._ledger.is_unchanged() and self._leases.is_unchanged()):
                 self._catch_up()
             self._mend()
         except BaseException as error:
@@ -244,17 +246,14 @@ class FileStore:
 
         What an earlier run cut without coming so far is put on record as well, but for what a repair did.
         """
-        fresh = not self._ledger.loaded
         torn = self._ledger.catch_up(self._anchors, recover=True) is not None
-        recorded_at = self._next_line() + torn
-        if self._leases.catch_up(recorded_at=recorded_at) or torn or (fresh and not repaired):
+        torn = self._leases.catch_up(recorded_at=self._next_line() + torn) is not None or torn
+        if torn or not (repaired or self._recorded):
+            self._recorded = False
             while cuts := cut_for(self.paths.quarantine, self._next_line()):
-                try:
-                    for log, cut in cuts:
-                        self._append(recovered(log, cut), sync=True)
-                except BaseException:
-                    self._ledger.close()  # read anew, so that it is looked for again
-                    raise
+                for log, cut in cuts:
+                    self._append(recovered(log, cut), sync=True)
+        self._recorded = True
 
     def _next_line(self) -> int:
         """The number of the next line, past the one that opens a segment first if the last is full."""
@@ -317,6 +316,9 @@ class FileStore:
         self._hinted, self._hinted_ns = self._synced, self._parts.clock.boot_ns()
 
     def _is_poisoned(self) -> bool:
+        if self._unmarked is not None:
+            self._poison(self._unmarked)
+            return True
         return os.access(self._poisoned, os.F_OK)  # the cheapest look: it is on the path of every append
 
     def _refuse_poisoned(self) -> None:
@@ -324,10 +326,15 @@ class FileStore:
             raise IntegrityError("poisoned", where=self._poisoned, detail="a sync failed earlier")
 
     def _poison(self, error: StorageError) -> None:
-        """Keep everyone out: what the disk holds is not known any more."""
+        """Keep everyone out: what the disk holds is not known any more.
+
+        Where not even the mark can be written, this store at least is not used again, and tries to make it each time.
+        """
         content = encode({"where": error.where, "detail": error.detail, "ts": stamp(self._parts.clock.wall())})
+        self._unmarked = error
         with contextlib.suppress(OSError):
             descriptor = self._parts.files.open(self.paths.poisoned, APPEND)
+            self._unmarked = None
             try:
                 self._parts.files.write(descriptor, content + b"\n")
                 self._parts.files.sync(descriptor)

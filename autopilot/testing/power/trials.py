@@ -11,7 +11,7 @@ synced cannot always be told from damage. Then a person's repair has to keep wha
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from random import Random
@@ -26,8 +26,8 @@ from autopilot.storage.files.repair import repair
 from autopilot.storage.files.store import FileStore, FileTransaction, StoreParts
 from autopilot.testing.clock import FakeClock
 from autopilot.testing.folds import TallyFold
-from autopilot.testing.power.disk import Disk, Image, Mark, Op, Synced
-from autopilot.testing.power.files import Bench, Fault, PowerFiles
+from autopilot.testing.power.disk import Disk, Image, Mark, Op
+from autopilot.testing.power.files import Bench, PowerFiles
 
 PERSON = Caller("ops", "human")
 GENESIS = Genesis(PERSON, "autopilot test")
@@ -162,10 +162,10 @@ class PowerTrials:
         self.bench.left_by(files)
         return Recording(scenario, image, tuple(files.ops), tuple(stage.told), len(told))
 
-    def prepared(self, scenario: Scenario, fault: Fault | None = None) -> tuple[Image, tuple[Told, ...]]:
+    def prepared(self, scenario: Scenario) -> tuple[Image, tuple[Told, ...]]:
         """Do what comes before the scenario; what the folder holds then, and what was told."""
         self.bench.load({})
-        files = PowerFiles(self.bench.root, {}, fault)
+        files = PowerFiles(self.bench.root, {})
         stage = Stage(files, self.bench.root)
         for step in scenario.before:
             step(stage)
@@ -195,14 +195,13 @@ class PowerTrials:
                 if state in seen:
                     continue
                 seen.add(state)
-                found = self._look(recording, disk, image, recording.told[:count], name)
+                found = self.look(recording, disk, image, recording.told[:count], name)
                 if nested and len(found.ops) > _PLAIN_OPS:
                     self.counts.nested += 1
                     self.cut_everywhere(found, nested, label=name)
 
-    def _look(
-        self, recording: Recording, disk: Disk, image: Image, told: tuple[Told, ...], name: str
-    ) -> Recording:
+    def look(self, recording: Recording, disk: Disk, image: Image, told: tuple[Told, ...], name: str) -> Recording:
+        """Open the store on `image`, which `disk` may hold, and judge it; the run. LossError."""
         self.counts.states += 1
         self.bench.load(image)
         files = PowerFiles(self.bench.root, image)
@@ -318,8 +317,3 @@ def a_line(text: str, **changed: Any) -> Draft:
 def _require(holds: bool, problem: str) -> None:
     if not holds:
         raise LossError(problem)
-
-
-def synced_sites(recording: Recording) -> Iterator[str]:
-    """Every place of the code that syncs something in the run, each once."""
-    yield from dict.fromkeys(op.site for op in recording.ops if isinstance(op, Synced))

@@ -416,6 +416,8 @@ def _end_problems(left: _Left) -> list[str]:
         moves.insert(0, ("backtrack", task, "--to", "IMPLEMENT", "--reason", "once more", "--json"))
     else:
         governed.write_documents(folder, task, phase)
+    if phase is Phase.PLAN:
+        governed.settle(folder)
     for words in moves:
         moved = governed.autopilot(folder, *words)
         if moved.code != 0:

@@ -386,14 +386,24 @@ REACHING = [
     "x = '--junitxml='",
     "open('/proc/self/cmdline')",
     "import os\nos.environ.get('PYTEST_CURRENT_TEST')",
+    "x.runtest = None",
+    "x.pluginmanager",
+]
+TEST_SIDE = [
     "import pytest",
     "from _pytest import runner",
     "import coverage.control",
     "import sys\nsys.modules['pytest']",
-    "x.runtest = None",
     "def pytest_configure(config): ...",
     "pytest_plugins = ['x']",
 ]
+
+
+@pytest.mark.parametrize("code", TEST_SIDE)
+def test_a_module_on_the_runners_side_waits_whatever_changes_in_it(code):
+    for kind, before, after in (("added", "", code), ("modified", "x = 1", code), ("modified", code, code + "\nx = 1")):
+        found = pinned("src/shop/plug.py", kind, before=before.encode(), after=after.encode())
+        assert found == "code of the test runner's side: it is a plugin, or imports the runner"
 
 
 @pytest.mark.parametrize("code", REACHING)

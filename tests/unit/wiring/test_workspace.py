@@ -1,6 +1,6 @@
 """One repository, one ledger: `autopilot.toml`, the marker and the state directory must agree.
 
-Red without: `_replaced` and `_check_identity` (wiring/full.py), `refuse_strangers` in `Workspace.open` and `init`.
+Red without: `replaced` and `check_identity` (wiring/lost.py), `refuse_strangers` in `Workspace.open` and `init`.
 """
 
 from __future__ import annotations
