@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from forgeries import FORGERIES, Forgery
-from governed import Stock, refused
+from governed import Stock, expect_refusal
 
 
 def attempt(stock: Stock, forgery: Forgery) -> str:
@@ -20,7 +20,7 @@ def attempt(stock: Stock, forgery: Forgery) -> str:
     governed = stock.at(forgery.phase, plan=forgery.plan)
     try:
         forgery.prepare(governed)
-        with refused(governed, forgery.code):
+        with expect_refusal(governed, forgery.code):
             forgery.attempt(governed)
         forgery.after(governed)
     except Exception as error:  # noqa: BLE001 - whatever happens in one forgery, the others are tried

@@ -167,7 +167,7 @@ class Overtaken:
 
 @dataclass
 class Refusal:
-    """What a refused call said, and the ledger line that records it; filled when the `refused` block ends."""
+    """What a refused call said, and the ledger line that records it; filled when the `expect_refusal` block ends."""
 
     reasons: tuple[Reason, ...] = ()
     exit_code: int = 0
@@ -180,7 +180,7 @@ class Refusal:
 
 
 @contextmanager
-def refused(governed: Governed, code: str | tuple[str, ...], *, task: str = TASK) -> Iterator[Refusal]:
+def expect_refusal(governed: Governed, code: str | tuple[str, ...], *, task: str = TASK) -> Iterator[Refusal]:
     """The block is refused with `code` (or one of them), the task does not move, and the ledger says so."""
     wanted = {code} if isinstance(code, str) else set(code)
     refusal = Refusal()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from governed import HUMAN, TASK, Governed, Prepare, Refusal, refused
+from governed import HUMAN, TASK, Governed, Prepare, Refusal, expect_refusal
 
 from autopilot.cli.demo.honest import AGENT, HonestAgent
 from autopilot.kernel.callers import Caller
@@ -22,7 +22,7 @@ def strayed(at: Prepare) -> tuple[Governed, Refusal]:
     governed = at(Phase.IMPLEMENT)
     governed.agent.implement()
     (governed.root / "README.md").write_text("# shop\n\nNot in the plan.\n")
-    with refused(governed, "outside_plan") as refusal:
+    with expect_refusal(governed, "outside_plan") as refusal:
         governed.advance()
     return governed, refusal
 
@@ -49,7 +49,7 @@ def test_one_more_byte_waits_again(at: Prepare) -> None:
     approve(governed, *refusal.subjects)
     with (governed.root / "README.md").open("a") as file:
         file.write("!")
-    with refused(governed, "outside_plan") as again:
+    with expect_refusal(governed, "outside_plan") as again:
         governed.advance()
     assert again.exit_code == 4
     assert set(again.subjects).isdisjoint(refusal.subjects)
@@ -67,11 +67,11 @@ def test_one_more_byte_waits_again(at: Prepare) -> None:
 )
 def test_who_may_not_approve(at: Prepare, caller: Caller, code: str) -> None:
     governed, refusal = strayed(at)
-    with refused(governed, code) as attempt:
+    with expect_refusal(governed, code) as attempt:
         approve(governed, *refusal.subjects, caller=caller)
     assert attempt.line.kind == "violation"
     assert not governed.task.grants
-    with refused(governed, "outside_plan"):
+    with expect_refusal(governed, "outside_plan"):
         governed.advance()
 
 
@@ -79,7 +79,7 @@ def test_who_approved_may_not_then_take_over_the_work(at: Prepare) -> None:
     governed, refusal = strayed(at)
     approve(governed, *refusal.subjects)
     governed.workspace.leases.release(TASK, caller=AGENT)
-    with refused(governed, "self_approval"):
+    with expect_refusal(governed, "self_approval"):
         governed.advance(caller=HUMAN)
 
 
@@ -95,9 +95,9 @@ def test_what_was_rejected_waits_again(at: Prepare) -> None:
     governed, refusal = strayed(at)
     approve(governed, *refusal.subjects)
     governed.workspace.approvals.reject(TASK, *refusal.subjects, reason="on second thoughts", caller=HUMAN)
-    with refused(governed, "outside_plan"):
+    with expect_refusal(governed, "outside_plan"):
         governed.advance()
-    with refused(governed, "human_only"):
+    with expect_refusal(governed, "human_only"):
         governed.workspace.approvals.reject(TASK, *refusal.subjects, reason="not yours", caller=AGENT)
 
 
@@ -115,7 +115,7 @@ def test_an_approval_ends(at: Prepare) -> None:
     approve(governed, *refusal.subjects)
     governed.clock.advance(24 * 3600 + 1)
     governed.workspace.leases.acquire(TASK, caller=AGENT)
-    with refused(governed, "approval_expired"):
+    with expect_refusal(governed, "approval_expired"):
         governed.advance()
 
 
@@ -138,14 +138,14 @@ def test_nothing_runs_on_an_approval_that_has_ended(at: Prepare) -> None:
     second.advance(Phase.SPEC)
     second.prepare(Phase.PLAN)
     move = governed.workspace.enforcer.advance_phase
-    with refused(governed, "accept_unisolated", task="T-2") as refusal:
+    with expect_refusal(governed, "accept_unisolated", task="T-2") as refusal:
         move("T-2", caller=AGENT)
     assert refusal.exit_code == 4
     assert not marker.exists(), "an accept block ran before a person saw it"
     governed.workspace.approvals.approve("T-2", *refusal.subjects, reason="harmless", caller=HUMAN)
     governed.clock.advance(24 * 3600 + 1)
     governed.workspace.leases.acquire("T-2", caller=AGENT)
-    with refused(governed, "approval_expired", task="T-2"):
+    with expect_refusal(governed, "approval_expired", task="T-2"):
         move("T-2", caller=AGENT)
     assert not marker.exists(), "an accept block ran on an approval that had ended"
 
@@ -166,7 +166,7 @@ def test_a_criterion_that_a_person_proves_waits_for_one(at: Prepare) -> None:
     path.write_text(path.read_text().replace("proof: test tests/test_discount.py::test_everything_off", "proof: human"))
     governed.advance()
     governed.work(until=Phase.VERIFY)
-    with refused(governed, "approval_needed") as refusal:
+    with expect_refusal(governed, "approval_needed") as refusal:
         governed.advance()
     assert refusal.exit_code == 4, [reason.code for reason in refusal.reasons]
     approve(governed, *refusal.subjects)

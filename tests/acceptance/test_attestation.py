@@ -6,7 +6,7 @@ Red without: `AttestationDesk.standing` among the facts of `admit`; the severity
 from __future__ import annotations
 
 import pytest
-from governed import HUMAN, OTHER, TASK, Governed, Prepare, refused
+from governed import HUMAN, OTHER, TASK, Governed, Prepare, expect_refusal
 
 from autopilot.cli.demo.honest import AGENT
 from autopilot.kernel.callers import Caller
@@ -29,7 +29,7 @@ def test_drift_warns_in_six_phases_and_refuses_in_three(at: Prepare, phase: Phas
     assert attest(governed, OTHER_PROMPT).drift
     assert governed.lines("prompt.drift"), "drift is on record in every phase"
     if phase in STRICT:
-        with refused(governed, "prompt_drift"):
+        with expect_refusal(governed, "prompt_drift"):
             governed.advance()
         attest(governed, FIRST)
     line = governed.advance()
@@ -50,9 +50,9 @@ def test_only_a_person_changes_the_baseline(at: Prepare, caller: Caller) -> None
     governed = at(Phase.VERIFY)
     attest(governed, FIRST)
     attest(governed, OTHER_PROMPT)
-    with refused(governed, "human_only"):
+    with expect_refusal(governed, "human_only"):
         governed.workspace.attestation.change_baseline(TASK, OTHER_PROMPT, reason="better", caller=caller)
-    with refused(governed, "prompt_drift"):
+    with expect_refusal(governed, "prompt_drift"):
         governed.advance()
     governed.workspace.attestation.change_baseline(TASK, OTHER_PROMPT, reason="reviewed it", caller=HUMAN)
     attest(governed, OTHER_PROMPT)
@@ -69,7 +69,7 @@ def test_the_prompt_of_another_session_does_not_block_the_holder(at: Prepare) ->
     governed = at(Phase.VERIFY)
     governed.workspace.leases.acquire(TASK, caller=AGENT)
     attest(governed, FIRST)
-    with refused(governed, "lease_held"):
+    with expect_refusal(governed, "lease_held"):
         governed.workspace.attestation.check(TASK, OTHER_PROMPT, caller=OTHER)
     governed.advance()
 
@@ -79,5 +79,5 @@ def test_the_file_cannot_make_drift_a_warning(at: Prepare) -> None:
     governed.settings(lambda text: text + '\n[attestation]\nVERIFY = "warn"\n')
     attest(governed, FIRST)
     attest(governed, OTHER_PROMPT)
-    with refused(governed, "prompt_drift"):
+    with expect_refusal(governed, "prompt_drift"):
         governed.advance()

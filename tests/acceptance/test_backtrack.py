@@ -7,7 +7,7 @@ Red without: `entered_epoch`, `evidence` and `grants` in `_backtrack` (process/f
 from __future__ import annotations
 
 import pytest
-from governed import HUMAN, TASK, Governed, Prepare, refused
+from governed import HUMAN, TASK, Governed, Prepare, expect_refusal
 
 from autopilot.cli.demo.honest import AGENT
 from autopilot.kernel.errors import ContractError
@@ -39,7 +39,7 @@ def test_a_backtrack_does_not_lead_on(at: Prepare, origin: Phase) -> None:
     governed.workspace.flags.set("watchdog", "observe", reason="nine wrong moves in a row", caller=HUMAN)
     for target in PHASES[origin.position :]:
         code = "already_in_phase" if target is origin else "not_a_backtrack"
-        with refused(governed, code):
+        with expect_refusal(governed, code):
             back(governed, target)
 
 
@@ -48,7 +48,7 @@ def test_a_task_that_fails_its_phase_can_go_back(at: Prepare) -> None:
     path = governed.evidence(Phase.VERIFY, "test_results.json")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("{}")
-    with refused(governed, "evidence_forged"):
+    with expect_refusal(governed, "evidence_forged"):
         governed.advance()
     back(governed, "implement")
     assert governed.where == (Phase.IMPLEMENT, 1)
@@ -62,7 +62,7 @@ def test_what_is_retired_lies_in_superseded_and_has_to_be_made_again(at: Prepare
     assert (shelf / "verify" / "test_results.json").read_bytes() == results
     assert not governed.evidence(Phase.VERIFY, "test_results.json").exists()
     assert not governed.evidence(Phase.PLAN, "plan.md").exists()
-    with refused(governed, "artifact_missing"):
+    with expect_refusal(governed, "artifact_missing"):
         governed.advance()
     # Observed and executed evidence never comes back: the same inventory is taken anew, in this epoch.
     governed.agent.prepare(Phase.PLAN)
@@ -87,7 +87,7 @@ def test_a_backtrack_retires_approvals_and_requests(at: Prepare) -> None:
     governed = at(Phase.IMPLEMENT)
     governed.agent.implement()
     (governed.root / "README.md").write_text("# shop\n\nNot in the plan.\n")
-    with refused(governed, "outside_plan") as refusal:
+    with expect_refusal(governed, "outside_plan") as refusal:
         governed.advance()
     for subject in refusal.subjects:
         governed.workspace.approvals.approve(TASK, subject, reason="fine", caller=HUMAN)
@@ -97,7 +97,7 @@ def test_a_backtrack_retires_approvals_and_requests(at: Prepare) -> None:
     governed.agent.prepare(Phase.THINK)
     governed.advance()
     # The same bytes in another epoch are another subject.
-    with refused(governed, "outside_plan") as again:
+    with expect_refusal(governed, "outside_plan") as again:
         governed.advance()
     assert not set(again.subjects) & set(refusal.subjects)
 

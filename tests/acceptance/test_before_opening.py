@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from governed import AGENT, HUMAN, TASK, Governed, refused
+from governed import AGENT, HUMAN, TASK, Governed, expect_refusal
 
 from autopilot.cli.demo.honest import HonestAgent
 from autopilot.evidence.values.changes import ModifiedFiles
@@ -24,7 +24,7 @@ def test_a_test_weakened_in_the_working_tree_before_opening_is_refused_in_verify
     agent = HonestAgent(fresh.workspace, TASK, fresh.root)
     agent.open()
     agent.run(until=Phase.VERIFY, human=fresh.approve)
-    with refused(fresh, "tests_changed") as refusal:
+    with expect_refusal(fresh, "tests_changed") as refusal:
         fresh.advance()
     assert "tests/test_pricing.py" in refusal.reasons[0].detail
 
@@ -59,7 +59,7 @@ def test_an_interpreters_package_patched_waits_for_a_person(fresh: Governed, tmp
     (site / name).parent.mkdir(parents=True, exist_ok=True)
     (site / name).write_text("# an agent with pip could put anything here\n")
     agent.prepare(Phase.PLAN)
-    with refused(fresh, "environment_changed") as refusal:
+    with expect_refusal(fresh, "environment_changed") as refusal:
         fresh.advance()
     assert refusal.exit_code == 4
 
@@ -165,7 +165,7 @@ def test_a_task_that_only_found_edits_did_nothing(fresh: Governed) -> None:
     fresh.git("checkout", "-q", "shop/pricing.py")
     (fresh.root / "tests/test_discount.py").unlink()
     assert agent.workspace is fresh.workspace
-    with refused(fresh, "nothing_changed"):
+    with expect_refusal(fresh, "nothing_changed"):
         fresh.advance()
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from governed import TASK, Governed, Prepare, refused
+from governed import TASK, Governed, Prepare, expect_refusal
 
 from autopilot.kernel.errors import TransitionRefusedError
 from autopilot.kernel.phases import PHASES, Phase
@@ -59,16 +59,16 @@ def test_each_document_is_there_and_is_no_skeleton(at: Prepare, phase: Phase) ->
         path = governed.evidence(phase, name)
         good = path.read_bytes()
         path.unlink()
-        with refused(governed, "artifact_missing"):
+        with expect_refusal(governed, "artifact_missing"):
             governed.advance()
         assert governed.workspace.guidance.write_skeletons(TASK, caller=governed.caller()) == (
             f"{TASK}/{phase.folder}/{name}",
         )
-        with refused(governed, "skeleton_unchanged"):
+        with expect_refusal(governed, "skeleton_unchanged"):
             governed.advance()
         for nonsense, codes in ((b"", EMPTY), (b"\xff\xfe\x00", NO_TEXT), (b"# \n" * 9, NO_CONTENT)):
             path.write_bytes(nonsense)
-            with refused(governed, codes):
+            with expect_refusal(governed, codes):
                 governed.advance()
         path.write_bytes(good)
     governed.advance()
@@ -93,7 +93,7 @@ def test_lorem_ipsum_under_the_right_headings_is_refused(at: Prepare, phase: Pha
     governed = prepared(at, phase)
     path = governed.evidence(phase, name)
     path.write_text(lorem(path.read_text()))
-    with refused(governed, ("placeholder_text", "ungrounded")):
+    with expect_refusal(governed, ("placeholder_text", "ungrounded")):
         governed.advance()
 
 
@@ -159,7 +159,7 @@ def test_wrong_content_is_refused_at_its_place(
     changed = change(path.read_text())
     assert changed != path.read_text(), "the change changes nothing"
     path.write_text(changed)
-    with refused(governed, code) as refusal:
+    with expect_refusal(governed, code) as refusal:
         governed.advance()
     assert any(name in reason.where for reason in refusal.reasons if reason.code == code)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-from governed import HUMAN, OTHER, TASK, Governed, Prepare, refused
+from governed import HUMAN, OTHER, TASK, Governed, Prepare, expect_refusal
 
 from autopilot.cli.demo.honest import AGENT
 from autopilot.kernel.callers import Caller
@@ -56,14 +56,14 @@ def test_a_loosening_in_the_file_is_inert_and_on_record_once(at: Prepare) -> Non
     for _ in range(2):
         governed.workspace.flags.note_requests(AGENT)
     assert len(governed.lines("flag.loosening_requested")) == 1
-    with refused(governed, "outside_plan"):
+    with expect_refusal(governed, "outside_plan"):
         governed.advance()
 
 
 def test_a_loosening_in_the_environment_is_inert(at: Prepare) -> None:
     governed = strayed(at)
     governed.reopen(AUTOPILOT_FLAGS__PLAN_LOCK="off")
-    with refused(governed, "outside_plan"):
+    with expect_refusal(governed, "outside_plan"):
         governed.advance()
 
 
@@ -71,7 +71,7 @@ def test_the_file_tightens_what_a_person_loosened(at: Prepare) -> None:
     governed = strayed(at)
     governed.workspace.flags.set("plan_lock", "off", reason="for now", caller=HUMAN)
     governed.settings(lambda text: text + '\n[flags]\nplan_lock = "enforce"\n')
-    with refused(governed, "outside_plan"):
+    with expect_refusal(governed, "outside_plan"):
         governed.advance()
 
 
@@ -88,7 +88,7 @@ def test_observe_of_one_enforcement_is_not_observe_of_another(at: Prepare) -> No
     for name in SWITCHABLE:
         if name != "plan_lock":
             governed.workspace.flags.set(name, "off", reason="one at a time", caller=HUMAN)
-    with refused(governed, "outside_plan"):
+    with expect_refusal(governed, "outside_plan"):
         governed.advance()
 
 
@@ -96,7 +96,7 @@ def test_no_move_lands_behind_a_stricter_flag_than_it_was_judged_by(at: Prepare)
     governed = strayed(at)
     governed.workspace.flags.set("plan_lock", "observe", reason="we look first", caller=HUMAN)
     governed.overtake(partial(_set_flag, name="plan_lock", mode="enforce"))
-    with refused(governed, "outside_plan") as refusal:
+    with expect_refusal(governed, "outside_plan") as refusal:
         governed.advance()
     assert refusal.line.seq > governed.lines("flag.changed")[-1].seq > governed.lines("phase.transition")[-1].seq
 
@@ -121,12 +121,12 @@ def test_the_order_of_phases_and_what_was_sealed_cannot_be_switched_off(at: Prep
     governed = at(Phase.SPEC)
     for name in SWITCHABLE:
         governed.workspace.flags.set(name, mode, reason="everything that can be", caller=HUMAN)
-    with refused(governed, "out_of_sequence"):
+    with expect_refusal(governed, "out_of_sequence"):
         governed.advance(Phase.IMPLEMENT)
     governed.agent.prepare(Phase.SPEC)
     strategy = governed.evidence(Phase.STRATEGIZE, "strategy.md")
     strategy.write_text("# Strategy\n\nAnything goes.\n")
-    with refused(governed, "sealed_edited"):
+    with expect_refusal(governed, "sealed_edited"):
         governed.advance()
 
 
@@ -183,7 +183,7 @@ def test_a_changed_command_runs_only_when_a_person_approved_it(at: Prepare) -> N
     governed = at(Phase.MONITOR)
     governed.agent.prepare(Phase.MONITOR)
     governed.settings(lambda text: text.replace("print(shop.__file__)", "print('another smoke test')"))
-    with refused(governed, "config_changed") as refusal:
+    with expect_refusal(governed, "config_changed") as refusal:
         governed.advance()
     assert refusal.exit_code == 4
     governed.approve(TASK, _error(refusal))

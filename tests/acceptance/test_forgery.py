@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pytest
 from forgeries import FORGERIES, Forgery
-from governed import Prepare, refused
+from governed import Prepare, expect_refusal
 
 from autopilot.kernel.phases import Phase
 
@@ -18,7 +18,7 @@ from autopilot.kernel.phases import Phase
 def test_it_is_refused(at: Prepare, forgery: Forgery) -> None:
     governed = at(forgery.phase, plan=forgery.plan)
     forgery.prepare(governed)
-    with refused(governed, forgery.code):
+    with expect_refusal(governed, forgery.code):
         forgery.attempt(governed)
     forgery.after(governed)
     report = governed.workspace.ledger.verify()
@@ -44,7 +44,7 @@ def test_who_takes_a_forgery_away_can_go_on(at: Prepare) -> None:
     forged = governed.evidence(Phase.VERIFY, "test_results.json")
     forged.parent.mkdir(parents=True, exist_ok=True)
     forged.write_text('{"passed": 200}')
-    with refused(governed, "evidence_forged"):
+    with expect_refusal(governed, "evidence_forged"):
         governed.advance()
     forged.unlink()
     governed.advance()

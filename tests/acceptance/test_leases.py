@@ -12,7 +12,7 @@ import sys
 import textwrap
 
 import pytest
-from governed import HUMAN, OTHER, TASK, Governed, Prepare, refused
+from governed import HUMAN, OTHER, TASK, Governed, Prepare, expect_refusal
 
 from autopilot.cli.demo.honest import AGENT, REVIEWER
 from autopilot.kernel.callers import Caller
@@ -37,15 +37,15 @@ def strategized(at: Prepare) -> Governed:
 def test_another_session_waits(at: Prepare) -> None:
     governed = strategized(at)
     governed.workspace.leases.acquire(TASK, caller=AGENT)
-    with refused(governed, "lease_held") as refusal:
+    with expect_refusal(governed, "lease_held") as refusal:
         governed.advance(caller=OTHER)
     assert refusal.exit_code == 5
     assert refusal.line.kind == "lease.contended"
-    with refused(governed, "lease_held"):
+    with expect_refusal(governed, "lease_held"):
         governed.workspace.evidence.add(TASK, governed.evidence(Phase.STRATEGIZE, "strategy.md"), caller=OTHER)
-    with refused(governed, "lease_held"):
+    with expect_refusal(governed, "lease_held"):
         governed.workspace.enforcer.verify(TASK, caller=OTHER)
-    with refused(governed, "lease_held"):
+    with expect_refusal(governed, "lease_held"):
         governed.workspace.leases.acquire(TASK, caller=OTHER)
     assert not governed.lines("violation"), "contention is no violation"
     assert governed.workspace.ledger.view().state.counters["lease_contentions"] >= 4
@@ -56,7 +56,7 @@ def test_another_session_waits(at: Prepare) -> None:
 def test_a_backtrack_needs_the_lease_too(at: Prepare) -> None:
     governed = at(Phase.PLAN)
     governed.workspace.leases.acquire(TASK, caller=AGENT)
-    with refused(governed, "lease_held"):
+    with expect_refusal(governed, "lease_held"):
         governed.workspace.enforcer.backtrack(TASK, Phase.SPEC, reason="I would like to", caller=OTHER)
 
 
@@ -64,7 +64,7 @@ def test_a_lease_that_ran_out_has_to_be_taken_anew(at: Prepare) -> None:
     governed = strategized(at)
     granted = governed.workspace.leases.acquire(TASK, caller=AGENT)
     governed.clock.advance(121)
-    with refused(governed, "lease_expired") as refusal:
+    with expect_refusal(governed, "lease_expired") as refusal:
         governed.advance()
     assert refusal.exit_code == 5
     again = governed.workspace.leases.acquire(TASK, caller=AGENT)
@@ -78,7 +78,7 @@ def test_who_lost_his_lease_to_another_loses_the_race_and_breaks_nothing(at: Pre
     mine = governed.workspace.leases.acquire(TASK, caller=AGENT)
     governed.clock.advance(121)
     governed.workspace.leases.acquire(TASK, caller=OTHER)
-    with refused(governed, "lease_expired") as refusal:
+    with expect_refusal(governed, "lease_expired") as refusal:
         governed.workspace.enforcer.advance_phase(TASK, caller=AGENT, lease=claim(AGENT, mine.lease.fence, mine.token))
     assert refusal.line.kind == "lease.contended"
 
@@ -88,13 +88,13 @@ def test_a_stale_fence_is_a_violation(at: Prepare) -> None:
     old = governed.workspace.leases.acquire(TASK, caller=AGENT)
     governed.workspace.leases.force(TASK, caller=HUMAN, reason="the agent hangs")
     stale = claim(AGENT, old.lease.fence, old.token)
-    with refused(governed, "stale_fence") as refusal:
+    with expect_refusal(governed, "stale_fence") as refusal:
         governed.workspace.enforcer.advance_phase(TASK, caller=AGENT, lease=stale)
     assert refusal.line.kind == "violation"
-    with refused(governed, "stale_fence"):
+    with expect_refusal(governed, "stale_fence"):
         path = governed.evidence(Phase.STRATEGIZE, "strategy.md")
         governed.workspace.evidence.add(TASK, path, caller=AGENT, lease=stale)
-    with refused(governed, "stale_fence"):
+    with expect_refusal(governed, "stale_fence"):
         governed.workspace.leases.renew(TASK, caller=AGENT, lease=stale)
 
 
@@ -102,7 +102,7 @@ def test_a_stale_fence_is_a_violation(at: Prepare) -> None:
 def test_a_made_up_claim_is_a_violation(at: Prepare, fence: int, token: str | None) -> None:
     governed = strategized(at)
     assert governed.workspace.leases.acquire(TASK, caller=AGENT).lease.fence == 1
-    with refused(governed, "lease_token_mismatch") as refusal:
+    with expect_refusal(governed, "lease_token_mismatch") as refusal:
         governed.workspace.enforcer.advance_phase(TASK, caller=AGENT, lease=claim(AGENT, fence, token))
     assert refusal.line.kind == "violation"
 
@@ -111,7 +111,7 @@ def test_only_a_person_forces_and_only_what_he_looked_at(at: Prepare) -> None:
     governed = strategized(at)
     governed.workspace.leases.acquire(TASK, caller=AGENT)
     for caller in (OTHER, Caller("engine-x", "engine", "x-1")):
-        with refused(governed, "human_only"):
+        with expect_refusal(governed, "human_only"):
             governed.workspace.leases.force(TASK, caller=caller, reason="mine now")
     seen = governed.workspace.leases.observed(TASK)
     governed.workspace.leases.release(TASK, caller=AGENT)
@@ -131,7 +131,7 @@ def test_a_move_hands_the_lease_on_with_its_token(at: Prepare) -> None:
     assert (held.resource, held.fence) == (f"{TASK}/SPEC", granted.lease.fence + 1)
     assert held.has_token(granted.token)
     assert line.data["handover"]["fence"] == held.fence
-    with refused(governed, "lease_held"):
+    with expect_refusal(governed, "lease_held"):
         governed.advance(caller=OTHER)
 
 
@@ -140,7 +140,7 @@ def test_review_is_left_free_for_another_session(at: Prepare) -> None:
     governed.advance()
     assert governed.workspace.leases.held(TASK) is None
     governed.workspace.leases.acquire(TASK, caller=REVIEWER)
-    with refused(governed, "lease_held"):
+    with expect_refusal(governed, "lease_held"):
         governed.advance(caller=AGENT)
 
 
@@ -149,7 +149,7 @@ def test_the_clock_of_another_boot_ends_every_lease(at: Prepare) -> None:
     governed.workspace.leases.acquire(TASK, caller=AGENT)
     governed.clock.reboot("boot-2")
     governed.workspace.leases.acquire(TASK, caller=OTHER)
-    with refused(governed, "lease_held"):
+    with expect_refusal(governed, "lease_held"):
         governed.advance(caller=AGENT)
 
 
@@ -172,7 +172,7 @@ def observed(line: LedgerEntry) -> list[str]:
 
 def test_by_default_who_does_not_hold_the_phase_is_refused(at: Prepare) -> None:
     governed = failing_open(at, "enforce")
-    with refused(governed, "lease_held"):
+    with expect_refusal(governed, "lease_held"):
         governed.advance(caller=OTHER)
 
 
@@ -190,7 +190,7 @@ def test_a_move_without_the_lease_claims_and_hands_on_nothing(at: Prepare, mode:
     # Set back, the flag enforces at once: who holds the lease that stands goes on, the other waits.
     governed.workspace.flags.set("leases", "enforce", reason="found it", caller=OTHER)
     governed.agent.prepare(Phase.SPEC)
-    with refused(governed, "lease_held"):
+    with expect_refusal(governed, "lease_held"):
         governed.advance(caller=OTHER)
     assert governed.advance(caller=AGENT).lease is not None
     governed.reopen()
@@ -222,7 +222,7 @@ def test_no_mode_lets_a_stale_or_made_up_fence_pass(at: Prepare, mode: str, fenc
         lambda: enforcer.verify(TASK, caller=AGENT, lease=mine),
         lambda: governed.workspace.evidence.add(TASK, path, caller=AGENT, lease=mine),
     ):
-        with refused(governed, code) as refusal:
+        with expect_refusal(governed, code) as refusal:
             call()
         assert refusal.line.kind == "violation"
 
@@ -231,7 +231,7 @@ def test_no_mode_lets_a_stale_or_made_up_fence_pass(at: Prepare, mode: str, fenc
 def test_a_flag_that_is_set_back_before_the_line_refuses_it(at: Prepare, call: str) -> None:
     governed = failing_open(at, "observe")
     governed.overtake(lambda other: other.flags.set("leases", "enforce", reason="found it", caller=AGENT))
-    with refused(governed, "lease_held"):
+    with expect_refusal(governed, "lease_held"):
         if call == "advance":
             governed.advance(caller=OTHER)
         path = governed.evidence(Phase.STRATEGIZE, "strategy.md")
@@ -272,7 +272,7 @@ def test_the_death_of_a_holding_process_frees_the_phase_at_once(at: Prepare) -> 
     assert living.stdout is not None
     assert living.stdout.readline() == b"held\n"
     governed.workspace = Workspace.open(governed.root, outside=Outside(environ=governed.environ, clock=SystemClock()))
-    with refused(governed, "lease_held"):
+    with expect_refusal(governed, "lease_held"):
         governed.advance(caller=OTHER)
     living.kill()
     living.wait()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from governed import AGENT, TASK, Governed, Prepare, refused
+from governed import AGENT, TASK, Governed, Prepare, expect_refusal
 
 from autopilot.kernel.errors import ContractError, IntegrityError
 from autopilot.kernel.phases import Phase
@@ -58,7 +58,7 @@ def test_documents_behind_a_link_are_not_evidence(at: Prepare, name: str) -> Non
     governed = at(Phase.SPEC)
     governed.agent.prepare(Phase.SPEC)
     _link_away(governed, name)
-    with refused(governed, "artifact_linked"):
+    with expect_refusal(governed, "artifact_linked"):
         governed.advance()
     with pytest.raises(ContractError) as caught:
         governed.workspace.evidence.add(TASK, governed.state_dir / "evidence" / TASK / "spec" / "spec.md", caller=AGENT)

@@ -8,7 +8,7 @@ tests are in `forgeries.py`; here is the honest way.
 from __future__ import annotations
 
 import pytest
-from governed import HUMAN, TASK, Governed, Prepare, refused
+from governed import HUMAN, TASK, Governed, Prepare, expect_refusal
 
 from autopilot.cli.demo.honest import AGENT, HonestAgent
 from autopilot.kernel.phases import Phase
@@ -29,7 +29,7 @@ def refactored(at: Prepare) -> Governed:
 
 def test_nothing_runs_before_a_person_looked(at: Prepare) -> None:
     governed = refactored(at)
-    with refused(governed, "tests_changed") as refusal:
+    with expect_refusal(governed, "tests_changed") as refusal:
         governed.advance()
     assert refusal.exit_code == 4
     assert [reason.code for reason in refusal.reasons] == ["tests_changed"]
@@ -38,7 +38,7 @@ def test_nothing_runs_before_a_person_looked(at: Prepare) -> None:
 
 def test_an_approved_change_runs_and_is_judged_like_any_other(at: Prepare) -> None:
     governed = refactored(at)
-    with refused(governed, "tests_changed") as refusal:
+    with expect_refusal(governed, "tests_changed") as refusal:
         governed.advance()
     governed.workspace.approvals.approve(TASK, *refusal.subjects, reason="order does not matter", caller=HUMAN)
     line = governed.advance()
@@ -48,7 +48,7 @@ def test_an_approved_change_runs_and_is_judged_like_any_other(at: Prepare) -> No
 
 def test_the_approval_is_of_that_diff_alone(at: Prepare) -> None:
     governed = refactored(at)
-    with refused(governed, "tests_changed") as refusal:
+    with expect_refusal(governed, "tests_changed") as refusal:
         governed.advance()
     governed.workspace.approvals.approve(TASK, *refusal.subjects, reason="order does not matter", caller=HUMAN)
     # The diff is of the judged tree: another one needs IMPLEMENT again, and with it another epoch.
@@ -56,7 +56,7 @@ def test_the_approval_is_of_that_diff_alone(at: Prepare) -> None:
     test = governed.root / BASE_TEST
     test.write_text(test.read_text().replace("== 350", "> 0"))
     governed.advance()
-    with refused(governed, "tests_changed") as again:
+    with expect_refusal(governed, "tests_changed") as again:
         governed.advance()
     assert set(again.subjects).isdisjoint(refusal.subjects)
 
@@ -73,10 +73,10 @@ def test_an_approved_conftest_cannot_turn_a_failure_into_a_pass_unseen(at: Prepa
     )
     (governed.root / "shop/pricing.py").write_text((governed.root / "shop/pricing.py").read_text() + "\n")
     governed.advance()
-    with refused(governed, "tests_changed") as refusal:
+    with expect_refusal(governed, "tests_changed") as refusal:
         governed.advance()
     governed.workspace.approvals.approve(TASK, *refusal.subjects, reason="looks harmless", caller=HUMAN)
-    with refused(governed, "tests_failed"):
+    with expect_refusal(governed, "tests_failed"):
         governed.advance()
 
 
@@ -112,7 +112,7 @@ def test_a_build_does_not_write_what_the_tests_are_held_to(fresh: Governed, writ
     building(fresh, "print('nothing to do')\n")
     (fresh.root / "tools/gen.py").write_text(written + "\n")
     fresh.advance()
-    with refused(fresh, "build_changed_pins"):
+    with expect_refusal(fresh, "build_changed_pins"):
         fresh.advance()
     assert not fresh.evidence(Phase.VERIFY, "test_results.json").exists()
 

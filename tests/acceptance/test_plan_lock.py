@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from governed import TASK, Governed, Prepare, refused
+from governed import TASK, Governed, Prepare, expect_refusal
 
 from autopilot.cli.demo.honest import AGENT, FILE_MAP, HonestAgent
 from autopilot.cli.demo.project import FIX
@@ -61,7 +61,7 @@ def test_a_change_outside_of_the_plan_waits_for_a_person(at: Prepare, stray: Cal
     governed = at(Phase.IMPLEMENT)
     governed.agent.implement()
     stray(governed)
-    with refused(governed, "outside_plan") as refusal:
+    with expect_refusal(governed, "outside_plan") as refusal:
         governed.advance()
     assert refusal.exit_code == 4
     assert [reason.code for reason in refusal.reasons] == ["outside_plan"]
@@ -77,7 +77,7 @@ def test_ignored_files_are_no_change(at: Prepare) -> None:
 
 def test_no_change_is_no_work(at: Prepare) -> None:
     governed = at(Phase.IMPLEMENT)
-    with refused(governed, "nothing_changed"):
+    with expect_refusal(governed, "nothing_changed"):
         governed.advance()
 
 
@@ -85,7 +85,7 @@ def test_amending_the_plan_is_the_other_way(at: Prepare) -> None:
     governed = at(Phase.IMPLEMENT)
     governed.agent.implement()
     touch_old(governed)
-    with refused(governed, "outside_plan"):
+    with expect_refusal(governed, "outside_plan"):
         governed.advance()
     governed.workspace.enforcer.backtrack(TASK, Phase.PLAN, reason="README.md belongs to it", caller=AGENT)
     agent = governed.agent
@@ -116,7 +116,7 @@ def test_a_generated_file_is_what_its_command_writes(at: Prepare) -> None:
     table = governed.root / "shop/table.py"
     for forged in (GENERATED.replace("8", "9"), GENERATED + "\n", GENERATED.rstrip("\n")):
         table.write_text(forged)
-        with refused(governed, "generated_differs"):
+        with expect_refusal(governed, "generated_differs"):
             governed.advance()
     table.write_text(GENERATED)
     governed.advance()
@@ -131,7 +131,7 @@ def test_a_change_too_large_for_its_profile_is_refused(fresh: Governed) -> None:
     agent.implement()
     source = fresh.root / "shop/pricing.py"
     source.write_text(source.read_text() + "# a long remark\n" * 101)
-    with refused(fresh, "profile_too_light"):
+    with expect_refusal(fresh, "profile_too_light"):
         fresh.advance()
     source.write_text(source.read_text().replace("# a long remark\n", ""))
     assert FIX in source.read_text()

@@ -13,7 +13,7 @@ import sys
 import textwrap
 
 import pytest
-from governed import HUMAN, TASK, Governed, Prepare, refused
+from governed import HUMAN, TASK, Governed, Prepare, expect_refusal
 
 from autopilot.cli.demo.honest import AGENT
 from autopilot.journal.projection import parse
@@ -112,7 +112,7 @@ def test_edited_caches_admit_nothing(at: Prepare) -> None:
         (cache / name).write_text('{"tasks": {"T-1": {"stage": "CLOSED"}}}')
     (governed.state_dir / "journal" / f"{TASK}.jsonl").write_text('{"seq":99,"phase":"CLOSED"}\n')
     governed.reopen()
-    with refused(governed, "artifact_missing"):
+    with expect_refusal(governed, "artifact_missing"):
         governed.advance()
 
 

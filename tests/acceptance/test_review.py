@@ -10,7 +10,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from governed import TASK, Governed, Prepare, refused
+from governed import TASK, Governed, Prepare, expect_refusal
 
 from autopilot.cli.demo.honest import AGENT, REVIEWER
 from autopilot.cli.demo.project import BUG, FIX, commit
@@ -35,14 +35,14 @@ def test_the_implementer_does_not_review(at: Prepare, reviewer: Caller) -> None:
     governed = at(Phase.REVIEW)
     agent = replace(governed.agent, reviewer=reviewer)
     agent.prepare(Phase.REVIEW)
-    with refused(governed, "reviewer_is_implementer"):
+    with expect_refusal(governed, "reviewer_is_implementer"):
         governed.advance(caller=reviewer)
 
 
 def test_a_rubric_in_another_name_is_refused(at: Prepare) -> None:
     governed = at(Phase.REVIEW)
     governed.agent.prepare(Phase.REVIEW)
-    with refused(governed, ("artifact_invalid", "reviewer_is_implementer")):
+    with expect_refusal(governed, ("artifact_invalid", "reviewer_is_implementer")):
         governed.advance(caller=AGENT)
 
 
@@ -55,7 +55,7 @@ def test_who_worked_before_a_backtrack_is_an_implementer_still(at: Prepare) -> N
     governed.advance(caller=second)
     agent = replace(governed.agent, reviewer=AGENT)
     agent.prepare(Phase.REVIEW)
-    with refused(governed, "reviewer_is_implementer"):
+    with expect_refusal(governed, "reviewer_is_implementer"):
         governed.advance(caller=AGENT)
 
 
@@ -72,7 +72,7 @@ def test_pr_is_left_only_with_the_judged_tree(at: Prepare) -> None:
         before = place.read_bytes() if place.exists() else None
         place.write_text(text)
         governed.agent.prepare(Phase.PR)
-        with refused(governed, "tree_mismatch"):
+        with expect_refusal(governed, "tree_mismatch"):
             governed.advance()
         place.unlink() if before is None else place.write_bytes(before)
         commit(governed.root, "As it was")
@@ -87,7 +87,7 @@ def test_pr_is_not_left_with_work_that_was_not_committed(at: Prepare) -> None:
     governed.agent.prepare(Phase.PR)
     governed.git("reset", "-q", "--soft", before)
     governed.agent.write(Phase.PR, "pr_url.txt", f"main@{before}\n")
-    with refused(governed, "tree_mismatch"):
+    with expect_refusal(governed, "tree_mismatch"):
         governed.advance()
 
 
@@ -98,7 +98,7 @@ def test_what_went_out_is_what_was_judged(at: Prepare) -> None:
     source.write_text(source.read_text().replace(FIX, BUG))
     commit(governed.root, "Back again")
     governed.agent.prepare(Phase.MONITOR)
-    with refused(governed, "tree_mismatch"):
+    with expect_refusal(governed, "tree_mismatch"):
         governed.advance()
 
 
@@ -117,7 +117,7 @@ def test_a_commit_that_is_not_there_did_not_go_out(at: Prepare, named: str) -> N
     governed.agent.prepare(Phase.MONITOR)
     place = governed.evidence("monitor", "deployment_status.json")
     place.write_text(json.dumps(json.loads(place.read_text()) | {"commit": named}))
-    with refused(governed, "tree_mismatch"):
+    with expect_refusal(governed, "tree_mismatch"):
         governed.advance()
 
 
@@ -141,8 +141,11 @@ def test_a_move_from_another_worktree_is_refused(at: Prepare, phase: Phase) -> N
     governed = at(phase)
     with linked(governed) as workspace:
         governed.agent.prepare(phase)
-        with refused(governed, "wrong_worktree"):
+        with expect_refusal(governed, "wrong_worktree") as refusal:
             workspace.enforcer.advance_phase(TASK, caller=AGENT)
+    # The files there are of another piece of work: no person is asked about their diff.
+    assert not refusal.subjects
+    assert not governed.lines("approval.requested")
 
 
 def test_a_bare_repository_keeps_the_state_of_its_worktrees(at: Prepare) -> None:

@@ -7,7 +7,7 @@ twice, by `_barred` before anything runs and by `admit`; either alone keeps thes
 from __future__ import annotations
 
 import pytest
-from governed import HUMAN, TASK, Governed, Prepare, refused
+from governed import HUMAN, TASK, Governed, Prepare, expect_refusal
 
 from autopilot.cli.demo.honest import AGENT
 from autopilot.kernel.errors import ContractError, TransitionRefusedError
@@ -31,7 +31,7 @@ def test_of_eleven_targets_only_the_next_phase_is_reached(at: Prepare, origin: P
     for target in STAGES:
         code = expected_code(origin, target)
         if code:
-            with refused(governed, code):
+            with expect_refusal(governed, code):
                 governed.advance(target)
     governed.agent.prepare(origin)
     governed.agent.advance(origin, governed.approve)
@@ -40,7 +40,7 @@ def test_of_eleven_targets_only_the_next_phase_is_reached(at: Prepare, origin: P
 
 def test_a_skipped_phase_is_a_violation_on_the_ledger(at: Prepare) -> None:
     governed = at(Phase.SPEC)
-    with refused(governed, "out_of_sequence"):
+    with expect_refusal(governed, "out_of_sequence"):
         governed.advance(Phase.IMPLEMENT)
     line = governed.lines("violation")[-1]
     assert line.data["code"] == "out_of_sequence"
@@ -51,7 +51,7 @@ def test_a_skipped_phase_is_a_violation_on_the_ledger(at: Prepare) -> None:
 @pytest.mark.parametrize("name", ["implement", "Implement", "IMPLEMENT", " implement "])
 def test_a_phase_is_known_in_any_case(at: Prepare, name: str) -> None:
     governed = at(Phase.SPEC)
-    with refused(governed, "out_of_sequence"):
+    with expect_refusal(governed, "out_of_sequence"):
         governed.advance(name)
 
 
@@ -76,7 +76,7 @@ def test_an_unknown_task_is_no_move(at: Prepare) -> None:
 def test_an_abandoned_task_goes_nowhere(at: Prepare, target: Stage | None) -> None:
     governed = at(Phase.SPEC)
     governed.workspace.tasks.abandon(TASK, reason="not worth it", caller=HUMAN)
-    with refused(governed, "task_closed"):
+    with expect_refusal(governed, "task_closed"):
         governed.advance(target, caller=AGENT)
 
 
@@ -84,11 +84,11 @@ def test_a_closed_task_goes_nowhere(at: Prepare) -> None:
     governed = at(Phase.MONITOR)
     governed.work()
     assert governed.task.stage == Terminal.CLOSED
-    with refused(governed, "task_closed"):
+    with expect_refusal(governed, "task_closed"):
         governed.advance(caller=AGENT)
-    with refused(governed, "task_closed"):
+    with expect_refusal(governed, "task_closed"):
         governed.workspace.enforcer.backtrack(TASK, Phase.SPEC, reason="once more", caller=AGENT)
-    with refused(governed, "task_closed"):
+    with expect_refusal(governed, "task_closed"):
         governed.workspace.enforcer.verify(TASK, caller=AGENT)
 
 

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 import pytest
-from governed import TASK, Governed, Prepare, refused
+from governed import TASK, Governed, Prepare, expect_refusal
 
 from autopilot.cli.demo.honest import AGENT
 from autopilot.journal.entry import parse_entry
@@ -37,9 +37,9 @@ def attribute(span: dict[str, Any], name: str) -> Any:
 
 def test_a_whole_task_leaves_spans_and_counters_that_agree_with_the_ledger(at: Prepare) -> None:
     governed = at(Phase.SPEC)
-    with refused(governed, "out_of_sequence"):
+    with expect_refusal(governed, "out_of_sequence"):
         governed.advance(Phase.MONITOR)
-    with refused(governed, "artifact_missing"):
+    with expect_refusal(governed, "artifact_missing"):
         governed.advance()
     governed.agent.prepare(Phase.SPEC)
     line = governed.advance()
@@ -69,9 +69,9 @@ def test_a_broken_exporter_changes_no_verdict(at: Prepare) -> None:
     telemetry.rmdir()
     telemetry.write_text("no folder can be made here")
     governed.reopen(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", OTEL_BSP_SCHEDULE_DELAY="nonsense")
-    with refused(governed, "out_of_sequence"):
+    with expect_refusal(governed, "out_of_sequence"):
         governed.advance(Phase.MONITOR)
-    with refused(governed, "artifact_missing"):
+    with expect_refusal(governed, "artifact_missing"):
         governed.advance()
     governed.agent.prepare(Phase.SPEC)
     governed.advance()

@@ -6,7 +6,7 @@ Red without: `Watchdog.look` in the enforcer (process/enforcer.py); `judge` (pro
 from __future__ import annotations
 
 import pytest
-from governed import HUMAN, OTHER, TASK, Governed, Prepare, refused
+from governed import HUMAN, OTHER, TASK, Governed, Prepare, expect_refusal
 
 from autopilot.cli.demo.honest import AGENT
 from autopilot.kernel.callers import Caller
@@ -18,7 +18,7 @@ MINUTE = 60
 
 def skip(governed: Governed, times: int) -> None:
     for _ in range(times):
-        with refused(governed, "out_of_sequence"):
+        with expect_refusal(governed, "out_of_sequence"):
             governed.advance(Phase.MONITOR)
 
 
@@ -40,13 +40,13 @@ def test_three_violations_of_one_kind_hold_the_task(at: Prepare) -> None:
     diary = (governed.state_dir / "evidence" / TASK / "loop_diary.md").read_text()
     assert "out_of_sequence" in diary
     governed.agent.prepare(Phase.SPEC)
-    with refused(governed, "task_held") as refusal:
+    with expect_refusal(governed, "task_held") as refusal:
         governed.advance()
     assert refusal.exit_code == 4
-    with refused(governed, "task_held"):
+    with expect_refusal(governed, "task_held"):
         governed.workspace.enforcer.backtrack(TASK, Phase.STRATEGIZE, reason="away from here", caller=AGENT)
     for caller in (AGENT, OTHER):
-        with refused(governed, "task_held"):
+        with expect_refusal(governed, "task_held"):
             governed.workspace.enforcer.verify(TASK, caller=caller)
 
 
@@ -54,9 +54,9 @@ def test_three_violations_of_one_kind_hold_the_task(at: Prepare) -> None:
 def test_only_a_person_lets_it_go_on(at: Prepare, caller: Caller) -> None:
     governed = at(Phase.SPEC)
     skip(governed, 3)
-    with refused(governed, "human_only"):
+    with expect_refusal(governed, "human_only"):
         governed.workspace.tasks.resume(TASK, reason="I am fine", caller=caller)
-    with refused(governed, "human_only"):
+    with expect_refusal(governed, "human_only"):
         governed.workspace.tasks.abandon(TASK, reason="away with it", caller=caller)
     governed.workspace.tasks.resume(TASK, reason="talked to the agent", caller=HUMAN)
     governed.agent.prepare(Phase.SPEC)
@@ -71,7 +71,7 @@ def test_a_held_task_stays_held_in_another_process(at: Prepare) -> None:
     governed = at(Phase.SPEC)
     skip(governed, 3)
     governed.reopen()
-    with refused(governed, "task_held"):
+    with expect_refusal(governed, "task_held"):
         governed.advance()
 
 
@@ -129,10 +129,10 @@ def test_in_observe_it_records_and_holds_nothing(at: Prepare) -> None:
 def test_contention_and_failed_gates_are_no_violations(at: Prepare) -> None:
     governed = at(Phase.SPEC)
     for _ in range(4):
-        with refused(governed, "artifact_missing"):
+        with expect_refusal(governed, "artifact_missing"):
             governed.advance()
     for _ in range(4):
-        with refused(governed, "lease_held"):
+        with expect_refusal(governed, "lease_held"):
             governed.advance(caller=OTHER)
     assert not governed.task.held
     assert not governed.lines("violation")
