@@ -129,6 +129,12 @@ FINDINGS: Mapping[str, FindingCode] = MappingProxyType(
             "a file stands where the engine writes, and the engine did not make it",
             "remove the file; `autopilot evidence export TASK` writes what was sealed",
         ),
+        "superseded_edited": FindingCode(
+            "evidence",
+            _MINOR,
+            "a file of a retired epoch is not what the engine made then",
+            "nothing rests on it any more; remove it, its object stays",
+        ),
         "file_missing": FindingCode(
             "evidence", _MINOR, "a sealed artifact has no file", "`autopilot evidence export TASK` writes it again"
         ),

@@ -60,6 +60,7 @@ def _file(task: TaskTrail, file: EvidenceFile) -> Finding | None:
         if not file.shelf and file.sha256 in task.ever.get(key, set()):
             return None
         code = "sealed_edited" if live is not None and file.phase != task.stage else "evidence_forged"
+        code = "superseded_edited" if file.shelf else code
         detail = f"sha256 {file.sha256}"
         return Finding(code=code, where=where, task=task.id, detail=detail, evidence=_digest(live))
     if live is None or file.shelf or file.sha256 == live.ref.sha256:
@@ -164,6 +165,10 @@ def _journal_file(task: TaskTrail, data: bytes, objects: Objects) -> list[Findin
 # --- telemetry
 
 
+# While the guard only observes, a call that it lets pass is on the ledger as refused and in no counter.
+_GOVERNED_BY = {"tool_calls_out_of_phase": "tool_guard"}
+
+
 def check_telemetry(facts: Facts, trail: Trail) -> Result:
     """The files read, and tell of as many moves and counts as the ledger. A difference is told, never a failure."""
     told, found = facts.telemetry, list[Finding]()
@@ -177,7 +182,8 @@ def check_telemetry(facts: Facts, trail: Trail) -> Result:
     behind = sorted(trail.moves.keys() - told.moves.keys())
     ahead = sorted(seq for seq, task in told.moves.items() if trail.moves.get(seq) != task)
     # A fold that failed half way has counted half of it.
-    ours = {} if facts.refolded else {name: facts.counters.get(name, 0) for name in told.counters}
+    known = {} if facts.refolded else told.counters
+    ours = {name: facts.counters.get(name, 0) for name in known if _GOVERNED_BY.get(name) not in trail.loosened}
     less = sorted(name for name, value in ours.items() if told.counters[name] < value)
     more = sorted(name for name, value in ours.items() if told.counters[name] > value)
     for code, moves, names in (("telemetry_behind", behind, less), ("telemetry_ahead", ahead, more)):

@@ -97,6 +97,7 @@ class Trail:
     mirrors: dict[int, LedgerEntry] = field(default_factory=dict)
     handed_on: dict[tuple[str, int], str] = field(default_factory=dict)
     flags: dict[str, str] = field(default_factory=dict)
+    loosened: set[str] = field(default_factory=set)
     moves: dict[int, str] = field(default_factory=dict)
     published: dict[int, tuple[int, str, str]] = field(default_factory=dict)
     leaves: list[bytes] = field(default_factory=list)
@@ -271,7 +272,10 @@ def _holding(_trail: Trail, task: TaskTrail | None, entry: LedgerEntry) -> None:
 
 
 def _flag(trail: Trail, _task: TaskTrail | None, entry: LedgerEntry) -> None:
-    trail.flags[str(entry.data["flag"])] = str(entry.data["to"])
+    name, mode = str(entry.data["flag"]), str(entry.data["to"])
+    trail.flags[name] = mode
+    if mode != "enforce":
+        trail.loosened.add(name)
 
 
 def _recovered(trail: Trail, _task: TaskTrail | None, entry: LedgerEntry) -> None:

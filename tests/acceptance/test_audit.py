@@ -128,7 +128,14 @@ def test_an_honest_task_gives_no_finding_from_its_first_phase_to_its_end(at: Pre
     assert counts["checkpoints"] == {"notes": 1, "recorded": 1}
 
 
-def test_it_reads_and_writes_nothing(thinking: Tampered) -> None:
+def test_a_guard_that_only_observes_is_no_difference(thinking: Tampered) -> None:
+    thinking.repo.person("flags", "set", "tool_guard", "observe", "--reason", "an outage", check=0)
+    thinking.repo.quick("guard", "check", "--task", TASK, "--tool", "Edit", "--input", '{"file_path": "README.md"}')
+    assert thinking.line("tool.refused")
+    assert thinking.audited() == (0, [])
+
+
+def test_it_reads_and_changes_nothing(thinking: Tampered) -> None:
     before, marker = thinking.repo.files(), (thinking.governed.root / ".git" / "autopilot.id").read_bytes()
     assert thinking.audited() == (0, [])
     assert thinking.repo.files() == before
@@ -341,6 +348,15 @@ def log_of(t: Tampered) -> LeaseLog:
     return log
 
 
+def lease_log_cut(t: Tampered) -> None:
+    StorePaths(t.state).leases.write_bytes(b"")
+
+
+def handover_lost_in_a_crash(t: Tampered) -> None:
+    path = StorePaths(t.state).leases
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-2]))
+
+
 def granted(t: Tampered, how: str, *, mirrored: bool) -> None:
     """A grant that no caller asked for: in the lease log alone, or as the store writes it."""
     log = log_of(t)
@@ -441,6 +457,12 @@ def engine_file_made_up(t: Tampered) -> None:
     path.write_text("{}")
 
 
+def retired_file_made_up(t: Tampered) -> None:
+    path = t.state / "evidence" / TASK / ".superseded" / "0" / "verify" / "test_results.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+
+
 def file_gone(t: Tampered) -> None:
     t.governed.evidence(Phase.SPEC, "spec.md").unlink()
 
@@ -535,6 +557,8 @@ FAULTS = (
     Fault(approval_by_the_worker, ("critical", "approval_unfounded", "process")),
     Fault(approval_used_twice, ("critical", "approval_used", "process"), (UNTRACED,)),
     Fault(lease_log_edited, ("critical", "lease_log_corrupt", "leases")),
+    Fault(lease_log_cut, ("critical", "lease_log_behind", "leases")),
+    Fault(handover_lost_in_a_crash, ("minor", "handover_pending", "leases")),
     Fault(made_up_handover, ("critical", "handover_unrecorded", "leases")),
     Fault(grant_not_repeated_yet, ("minor", "mirror_pending", "leases")),
     Fault(grant_of_an_ended_task, ("major", "lease_of_ended_task", "leases")),
@@ -546,6 +570,7 @@ FAULTS = (
     Fault(sealed_file_edited, ("major", "sealed_edited", "evidence")),
     Fault(engine_file_edited, ("major", "sealed_edited", "evidence")),
     Fault(engine_file_made_up, ("major", "evidence_forged", "evidence")),
+    Fault(retired_file_made_up, ("minor", "superseded_edited", "evidence")),
     Fault(file_gone, ("minor", "file_missing", "evidence")),
     Fault(file_a_link, ("major", "file_unreadable", "evidence")),
     Fault(draft_edited, ("info", "draft_edited", "evidence")),

@@ -144,13 +144,15 @@ class Disk:
             file.safe, file.pending = _content(file.safe, file.pending), []
 
     def _sync_names(self, op: Synced) -> None:
-        waiting = [one for one in self._pending if one.folder == op.node and not _among(one, self._doubtful)]
+        doubtful = {id(one) for one in self._doubtful}
+        waiting = [one for one in self._pending if one.folder == op.node and id(one) not in doubtful]
         if op.failed:
             self._doubtful += waiting
             return
         for one in waiting:
             _rename(self._folders, one)
-        self._pending = [one for one in self._pending if not _among(one, waiting)]
+        safe = {id(one) for one in waiting}
+        self._pending = [one for one in self._pending if id(one) not in safe]
 
     def unsynced_writes(self, suffix: str) -> int:
         """The most writes that wait in one file whose name, now or before, ends with `suffix`."""
@@ -199,10 +201,6 @@ def _rename(folders: dict[int, dict[str, int]], op: _Names) -> None:
     if op.was is not None and folders[op.was[0]].get(op.was[1]) == op.node:
         del folders[op.was[0]][op.was[1]]
     folders[op.folder][op.name] = op.node
-
-
-def _among(op: _Names, ops: list[_Names]) -> bool:
-    return any(one is op for one in ops)
 
 
 def _content(safe: bytes, ops: list[_Content]) -> bytes:

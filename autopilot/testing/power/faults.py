@@ -62,8 +62,9 @@ def _fail(trials: PowerTrials, recording: Recording, fault: Fault, losses: int) 
     after = replace(recording, scenario=replace(recording.scenario, refusals=_REPAIRED | recording.scenario.refusals))
     trials.look(after, disk, disk.live(), told, f"{recording.scenario.name}, {fault} at {files.struck[:1]}")
     for sample in range(losses):
-        name = f"{recording.scenario.name}, {fault} at {files.struck[:1]}:{sample}"
-        trials.look(after, disk, disk.after_loss(Random(f"{trials.seed}:{name}"), sample), told, name)
+        name = f"seed {trials.seed}, {recording.scenario.name}, {fault} at {files.struck[:1]}:{sample}"
+        drawn = Random(name)  # noqa: S311 - repeatable, not secret
+        trials.look(after, disk, disk.after_loss(drawn, sample), told, name)
     return bool(files.struck)
 
 

@@ -89,7 +89,7 @@ class PowerFiles(DiskFiles):
 
     def write(self, descriptor: int, data: bytes) -> None:
         with self._turn:
-            node, name, _ = self._opened[descriptor]
+            name = self._opened[descriptor][1]
             try:
                 self._strike("write", name)
             except OSError:

@@ -58,6 +58,12 @@ def objects_put(stage: Stage) -> None:
         stage.put(data)
 
 
+def a_line_more(stage: Stage) -> None:
+    """One line."""
+    with stage.store.transaction() as tx:
+        stage.append(tx, a_line("one more"))
+
+
 def sealed_line(stage: Stage) -> None:
     """Three objects staged together, one known already, and the line that names them."""
     stage.put(b"known")
@@ -167,6 +173,12 @@ def torn_both(image: Image) -> None:
     torn_leases(image)
 
 
+def torn_handover(image: Image) -> None:
+    """The hand-over did not reach the lease log whole, and a later write to the ledger was cut short."""
+    torn_ledger(image)
+    image[LEASES] = _bytes(image, LEASES)[:-100]
+
+
 def poisoned(image: Image) -> None:
     """A sync failed."""
     image[POISONED] = b"{}\n"
@@ -186,7 +198,7 @@ def lost_leases(image: Image) -> None:
 _BASE = (created, some_lines)
 _DAMAGED = AMBIGUOUS | {"poisoned", "truncated"}
 
-CREATE = Scenario("create", (created,))
+CREATE = Scenario("create", (created, sealed_line))
 SCENARIOS = (
     Scenario("append", (some_lines, riding_lines, a_long_line), _BASE),
     Scenario("objects", (objects_put, sealed_line), _BASE),
@@ -197,6 +209,7 @@ SCENARIOS = (
     Scenario("recover-ledger", (some_lines,), _BASE, torn_ledger, on_record=True),
     Scenario("recover-leases", (leased,), (*_BASE, leased), torn_leases, on_record=True),
     Scenario("recover-both", (opened_again,), (*_BASE, leased), torn_both, on_record=True),
+    Scenario("recover-move", (opened_again,), (*_BASE, moved, a_line_more), torn_handover, on_record=True),
     Scenario("repair-poisoned", (repaired, some_lines), (*_BASE, leased), poisoned, on_record=True),
     Scenario("repair-damage", (repaired, some_lines), _BASE, wrong_line, _DAMAGED, on_record=True),
     Scenario("repair-leases", (repaired, leased), (*_BASE, leased), lost_leases, _DAMAGED, on_record=True),

@@ -176,20 +176,26 @@ class PowerTrials:
         self.bench.load(image)
         return image, tuple(stage.told)
 
-    def cut_everywhere(self, recording: Recording, samples: int, *, nested: int = 0, label: str = "") -> None:
-        """Cut the power after each operation, `samples` times; LossError. `nested`: and in what mends it, so often."""
+    def cut_everywhere(
+        self, recording: Recording, samples: int, *, nested: int = 0, label: str = "", first: int = 0
+    ) -> None:
+        """Cut the power after each operation from `first` on, `samples` times; LossError.
+
+        `nested`: and in what mends it, so often.
+        """
         label = label or recording.scenario.name
         disk, count, seen = Disk(recording.image), recording.count, set[int]()
         following = [*recording.ops[1:], None]
         for point, (op, after) in enumerate(zip(recording.ops, following, strict=True)):
             disk.apply(op)
             count = op.count if isinstance(op, Mark) else count
-            if isinstance(after, Mark):
+            if isinstance(after, Mark) or point < first:
                 continue  # the same disk, and less was told
             self.counts.moments += 1
             for sample in range(samples):
                 name = f"{label}:{point}:{sample}"
-                image = disk.after_loss(Random(f"{self.seed}:{name}"), sample)
+                drawn = Random(f"{self.seed}:{name}")  # noqa: S311 - repeatable, not secret
+                image = disk.after_loss(drawn, sample)
                 self.counts.drawn += 1
                 state = hash((count, *image.items()))
                 if state in seen:
@@ -276,26 +282,26 @@ def _recoveries(image: Image, ledger: str) -> tuple[int, bool]:
     return count, rest
 
 
-def _line(store: FileStore, entries: list[LedgerEntry], one: Told) -> None:
+def _line(_: FileStore, entries: list[LedgerEntry], one: Told) -> None:
     _require(one.key < len(entries), f"line {one.key} of {len(entries)} was acknowledged and is gone")
     _require(entries[one.key].body == one.value, f"line {one.key} is not the acknowledged one")
 
 
-def _object(store: FileStore, entries: list[LedgerEntry], one: Told) -> None:
+def _object(store: FileStore, _: list[LedgerEntry], one: Told) -> None:
     store.objects.get(one.key)
 
 
-def _fence(store: FileStore, entries: list[LedgerEntry], one: Told) -> None:
+def _fence(store: FileStore, _: list[LedgerEntry], one: Told) -> None:
     high = store.view().leases.fence_high(one.key)
     _require(high >= one.value, f"fence {one.value} of {one.key} was granted, {high} is the highest known")
 
 
-def _free(store: FileStore, entries: list[LedgerEntry], one: Told) -> None:
+def _free(store: FileStore, _: list[LedgerEntry], one: Told) -> None:
     held = store.view().leases.held(one.key)
     _require(held is None or held.fence > one.value, f"{one.key} was given back and is held under {one.value}")
 
 
-def _created(store: FileStore, entries: list[LedgerEntry], one: Told) -> None:
+def _created(_: FileStore, entries: list[LedgerEntry], __: Told) -> None:
     _require(bool(entries), "the store was made and is empty")
 
 
