@@ -156,7 +156,7 @@ def test_stopped_inside_the_lock_it_holds_everyone_up_and_loses_nothing(prepared
     holder = governed.start(folder, *words, prefix=stopper)
     traced = 0
     try:
-        wait_until(lambda: tracing.is_stopped(tracing.child_of(holder.pid)), holder)
+        wait_until(lambda: tracing.shows_stop(tmp_path / "trace"), holder)
         traced = tracing.child_of(holder.pid)
         waiting = governed.start(folder, *words, caller=OTHER)
         time.sleep(2)

@@ -151,9 +151,6 @@ def child_of(tracer_pid: int) -> int:
     return 0
 
 
-def is_stopped(pid: int) -> bool:
-    """Whether a process stands still after a stop signal (`T`; `t` is every traced process at every call)."""
-    try:
-        return bool(pid) and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "Tt"
-    except OSError:
-        return False
+def shows_stop(trace: Path) -> bool:
+    """Whether the traced command was stopped by a signal. /proc would not tell: it stands still at every traced call."""
+    return trace.exists() and "--- stopped by SIGSTOP ---" in trace.read_text(errors="replace")
