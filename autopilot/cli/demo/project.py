@@ -8,7 +8,9 @@ from autopilot.sandbox.plain import PlainRunner
 from autopilot.sandbox.run import CommandSpec
 
 FILES = {
-    "pyproject.toml": '[project]\nname = "shop"\nversion = "0.1.0"\nrequires-python = ">=3.11"\n',
+    # The shop's tests need no plugin; where many are installed, each start would import them all.
+    "pyproject.toml": '[project]\nname = "shop"\nversion = "0.1.0"\nrequires-python = ">=3.11"\n\n'
+    '[tool.pytest.ini_options]\naddopts = "--disable-plugin-autoload"\n',
     ".gitignore": "__pycache__/\n",
     "README.md": "# shop\n\nPrices in cents. `discounted` takes a percentage off a total.\n",
     "shop/__init__.py": '"""A small shop."""\n',
