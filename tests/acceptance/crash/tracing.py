@@ -152,5 +152,5 @@ def child_of(tracer_pid: int) -> int:
 
 
 def shows_stop(trace: Path) -> bool:
-    """Whether the traced command was stopped by a signal. /proc would not tell: it stands still at every traced call."""
+    """Whether the traced command was stopped by a signal. /proc would not tell: it stops at every traced call."""
     return trace.exists() and "--- stopped by SIGSTOP ---" in trace.read_text(errors="replace")
