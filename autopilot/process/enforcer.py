@@ -222,8 +222,13 @@ class WorkProcessEnforcer:
             # The evidence is not looked at: a caller without the lease learns that first and only.
             return replace(undecided, verdict=refused(unheld))
         fence = self._engine.store.view().leases.fence_high(task.id)
-        with self._leases.kept(task, caller, lease):
-            collected = self._runners.start(self._ticket(task, caller, fence))
+        try:
+            with self._leases.kept(task, caller, lease):
+                collected = self._runners.start(self._ticket(task, caller, fence))
+        except TransitionRefusedError as early:
+            # Overtaken before the runner began: on record like every refusal, before the caller sees it.
+            seq = self._recording.contention(task, caller, early.verdict)
+            raise TransitionRefusedError(early.verdict, seq=seq) from None
         verdict = self._judge(task, undecided.move, collected, caller, problems, modes)
         return replace(undecided, verdict=verdict, collected=collected)
 

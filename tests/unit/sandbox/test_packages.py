@@ -105,15 +105,15 @@ def test_links_and_other_environments_are_followed(root: Path, tmp_path: Path) -
 
 
 def test_what_cannot_be_read_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Path.open
+    real = os.open
 
-    def refusing(path: Path, *args: str) -> object:
-        if path.name == "unreadable.py":
-            raise PermissionError(13, "Permission denied", str(path))
+    def refusing(path: str, *args: int) -> int:
+        if path.endswith("unreadable.py"):
+            raise PermissionError(13, "Permission denied", path)
         return real(path, *args)
 
     put(packages(root) / "unreadable.py")
-    monkeypatch.setattr(Path, "open", refusing)
+    monkeypatch.setattr(os, "open", refusing)
     with pytest.raises(ContractError) as caught:
         digests(root)
     assert caught.value.code == "path_unreadable"
