@@ -36,7 +36,7 @@ def run(name: str, words: list[str]) -> int:
     args = parser().parse_args(words)
     if args.iterations < 1 or args.entries < 1:
         raise usage_error("--iterations and --entries count from 1", f"autopilot {name}")
-    place = Path(args.dir)
+    place = Path(args.dir).absolute()
     if not place.is_dir():
         raise usage_error(f"--dir {args.dir} is not a folder", f"autopilot {name}")
     with tempfile.TemporaryDirectory(prefix=".autopilot-bench-", dir=place) as folder:

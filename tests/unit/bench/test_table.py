@@ -62,8 +62,9 @@ def test_a_move_is_the_full_one_and_can_be_repeated(tmp_path):
     place.close()
 
 
-def test_the_command_prints_every_path_and_leaves_nothing_behind(tmp_path, capsys):
-    words = ["--iterations", "4", "--entries", "5000", "--dir", str(tmp_path), "--json"]
+def test_the_command_prints_every_path_and_leaves_nothing_behind(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["--iterations", "4", "--entries", "5000", "--json"]
     assert bench.run("bench", words) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["schema_version"] == 1
