@@ -24,6 +24,7 @@ from autopilot.leases.terms import Claim
 from autopilot.ledger.entry import ArtifactRef, Draft, LedgerEntry
 from autopilot.process.admission import by_mode
 from autopilot.process.engine import Engine, about
+from autopilot.process.fold import evidence_at_end
 from autopilot.process.graph import Move
 from autopilot.process.leasing import LeaseDesk, claim_of
 from autopilot.process.profiles import ORIGIN_RANK
@@ -85,9 +86,13 @@ class EvidenceDesk:
         return entry
 
     def list(self, task_id: str) -> tuple[Evidence, ...]:
-        """The sealed evidence of the current epoch, in the order it was sealed."""
-        task = self._engine.task(self._engine.store.view().state, task_id)
-        return tuple(sorted(task.evidence.values(), key=lambda item: (item.seq, item.name)))
+        """The sealed evidence of the current epoch (of an ended task: of its last), in the order it was sealed."""
+        view = self._engine.store.view()
+        task = self._engine.task(view.state, task_id)
+        sealed: Mapping[str, Evidence] = task.evidence
+        if isinstance(task.phase, Terminal):
+            sealed = evidence_at_end(self._engine.store.entries(task.opened_seq, view.head.seq + 1), task.id)
+        return tuple(sorted(sealed.values(), key=lambda item: (item.seq, item.name)))
 
     def show(self, task_id: str, name: str, *, phase: str = "") -> tuple[Evidence, bytes]:
         """One sealed artifact and its bytes; ContractError `artifact_missing` if there is none."""

@@ -9,7 +9,7 @@ The dump of this state is what a segment opens with; a move is admitted from tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -183,6 +183,21 @@ def _end(state: EngineState, task: TaskState) -> None:
         journal_seq=task.journal_seq,
     )
     state.count("tasks_closed" if task.stage == Terminal.CLOSED else "tasks_abandoned")
+
+
+def evidence_at_end(entries: Iterable[LedgerEntry], task_id: str) -> Mapping[str, Evidence]:
+    """What the task `task_id` had sealed when it ended, from its lines: the state keeps the outline of it only."""
+    state = ProcessFold().initial()
+    for entry in entries:
+        if entry.task != task_id:
+            continue
+        if entry.kind == "task.closed":
+            task = state.tasks[task_id]
+            closed = entry.data["outcome"] == Terminal.CLOSED
+            return _with_evidence(task, entry, entry.move[0]).evidence if closed else task.evidence
+        if entry.kind in ("task.opened", "phase.transition", "phase.backtrack", "evidence.added"):
+            _RULES[entry.kind](state, entry)
+    return {}
 
 
 def _backtrack(state: EngineState, entry: LedgerEntry) -> None:

@@ -6,6 +6,8 @@ twice, by `_barred` before anything runs and by `admit`; either alone keeps thes
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 from governed import HUMAN, TASK, Governed, Prepare, expect_refusal
 
@@ -114,3 +116,18 @@ def test_an_id_is_a_name_and_no_path(fresh: Governed, name: str) -> None:
         fresh.workspace.tasks.open(name, title="A path in disguise", caller=AGENT)
     assert caught.value.code == "malformed_task_id"
     assert not fresh.lines("task.opened")
+
+
+def test_what_an_ended_task_sealed_can_still_be_read(at: Prepare) -> None:
+    governed = at(Phase.MONITOR)
+    before = {(item.phase, item.name, item.sha256) for item in governed.workspace.evidence.list(TASK)}
+    governed.work()
+    assert governed.task.stage == "CLOSED"
+    after = {(item.phase, item.name, item.sha256) for item in governed.workspace.evidence.list(TASK)}
+    assert before < after
+    assert {name for phase, name, _ in after - before if phase == Phase.MONITOR} == {
+        "smoke_test_results.json",
+        "deployment_status.json",
+    }
+    item, data = governed.workspace.evidence.show(TASK, "test_results.json")
+    assert hashlib.sha256(data).hexdigest() == item.sha256
