@@ -7,7 +7,7 @@ What is handed in is asserted, whatever it says of itself. A file under the name
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
