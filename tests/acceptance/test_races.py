@@ -6,16 +6,20 @@ Red without: `_bound` and the lease check under the lock in `verify` and `_settl
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from governed import HUMAN, TASK, Governed, Prepare
 
 from autopilot.cli.demo.honest import AGENT
+from autopilot.kernel.configuration import Command
 from autopilot.kernel.errors import RefusedError
 from autopilot.kernel.phases import Phase
+from autopilot.process.execution import Ran, Workshop
 from autopilot.wiring.full import Outside, Workspace
+
+PATIENCE_SECONDS = 60.0
 
 
 def send_back(workspace: Workspace) -> None:
@@ -27,8 +31,14 @@ def take_away(workspace: Workspace) -> None:
 
 
 def overtaken(governed: Governed, slow: Callable[[], object], meanwhile: Callable[[Workspace], None]) -> RefusedError:
-    """Run `slow` (the tests take a second), and `meanwhile` from another workspace; what `slow` was refused with."""
+    """What `slow` was refused with when `meanwhile` came from another workspace while its first command was to run."""
     caught: list[RefusedError] = []
+    begun, over, execute = threading.Event(), threading.Event(), Workshop._execute
+
+    def waiting(workshop: Workshop, name: str, command: Command, source: Path) -> Ran:
+        begun.set()
+        assert over.wait(PATIENCE_SECONDS)
+        return execute(workshop, name, command, source)
 
     def run() -> None:
         try:
@@ -36,13 +46,19 @@ def overtaken(governed: Governed, slow: Callable[[], object], meanwhile: Callabl
         except RefusedError as error:
             caught.append(error)
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    while governed.workspace.leases.held(TASK) is None:
-        time.sleep(0.01)
-    with Workspace.open(governed.root, outside=Outside(environ=governed.environ, clock=governed.clock)) as other:
-        meanwhile(other)
-    thread.join()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Workshop, "_execute", waiting)
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            assert begun.wait(PATIENCE_SECONDS)
+            with Workspace.open(
+                governed.root, outside=Outside(environ=governed.environ, clock=governed.clock)
+            ) as other:
+                meanwhile(other)
+        finally:
+            over.set()
+            thread.join()
     assert caught, "what was overtaken counted all the same"
     return caught[0]
 

@@ -19,7 +19,7 @@ from typing import Any, TextIO
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from autopilot.kernel.callers import Caller
-from autopilot.kernel.errors import RefusedError
+from autopilot.kernel.errors import ContractError, RefusedError
 from autopilot.wiring.full import Workspace
 from crash import governed
 
@@ -100,7 +100,12 @@ class Worker:
         documents = sorted((self._plan.documents / stage.lower()).glob("*"))
         if not documents:
             return {"exit": 0}
-        entry = self._workspace.evidence.add(task, self._chance.choice(documents), caller=self._caller)
+        try:
+            entry = self._workspace.evidence.add(task, self._chance.choice(documents), caller=self._caller)
+        except ContractError as error:
+            if error.code != "unknown_artifact":
+                raise
+            return {"exit": 0}  # The task moved on since it was asked: the document is none of its new phase.
         return {"seq": entry.seq, "hash": entry.hash, "exit": 0}
 
     def _attest(self, task: str) -> dict[str, Any]:
