@@ -17,6 +17,8 @@ from autopilot.kernel.configuration import Command
 from autopilot.kernel.errors import RefusedError
 from autopilot.kernel.phases import Phase
 from autopilot.process.execution import Ran, Workshop
+from autopilot.process.runners import RunnerDesk
+from autopilot.process.runners.values import Collected, Ticket
 from autopilot.wiring.full import Outside, Workspace
 
 PATIENCE_SECONDS = 60.0
@@ -78,3 +80,18 @@ def test_results_of_an_overtaken_run_count_for_nothing(
     assert not [item for item in governed.task.evidence.values() if item.phase == Phase.VERIFY]
     assert governed.task.stage == (Phase.IMPLEMENT if meanwhile is send_back else Phase.VERIFY)
     assert not governed.lines("violation"), "who is overtaken breaks nothing"
+
+
+def test_who_is_overtaken_before_the_runner_begins_is_on_record(at: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
+    governed, start = at(Phase.VERIFY), RunnerDesk.start
+
+    def late(desk: RunnerDesk, ticket: Ticket, *, execute: bool = True) -> Collected:
+        with Workspace.open(governed.root, outside=Outside(environ=governed.environ, clock=governed.clock)) as other:
+            send_back(other)
+        return start(desk, ticket, execute=execute)
+
+    monkeypatch.setattr(RunnerDesk, "start", late)
+    with pytest.raises(RefusedError) as caught:
+        governed.workspace.enforcer.advance_phase(TASK, caller=AGENT)
+    assert caught.value.code == "lost_race"
+    assert caught.value.seq is not None
