@@ -25,18 +25,18 @@ from autopilot.leases.handover import handed_on_dict
 from autopilot.leases.terms import Claim
 from autopilot.ledger.entry import Draft, LedgerEntry
 from autopilot.process.admission import Facts, admit, by_mode
-from autopilot.process.approving import judge_grants
-from autopilot.process.attesting import AttestationDesk
+from autopilot.process.desks.attesting import AttestationDesk
+from autopilot.process.desks.journaling import JournalDesk
+from autopilot.process.desks.leasing import Footing, LeaseDesk, claim_of
+from autopilot.process.desks.watching import Watchdog
 from autopilot.process.engine import Engine
 from autopilot.process.graph import Move, check_sequence
-from autopilot.process.journaling import JournalDesk
-from autopilot.process.leasing import Footing, LeaseDesk, claim_of
+from autopilot.process.judging import judge_grants
 from autopilot.process.ports import Transaction
 from autopilot.process.recording import Recording, names_artifacts, shown_reasons
 from autopilot.process.runners import RunnerDesk
 from autopilot.process.runners.values import Collected, Ticket
 from autopilot.process.state import TaskState
-from autopilot.process.watching import Watchdog
 
 ATTEMPTS = 5
 """How often a call decides anew when the task's facts (not its phase) change under it."""

@@ -22,24 +22,24 @@ from autopilot.kernel.configuration import SETTINGS_FILE, Location, read_locatio
 from autopilot.kernel.errors import ContractError
 from autopilot.kernel.placing import refuse_strangers
 from autopilot.kernel.settings import load_settings
-from autopilot.process.approving import ApprovalDesk
-from autopilot.process.attesting import AttestationDesk
-from autopilot.process.configuring import ConfigDesk
+from autopilot.process.desks.approving import ApprovalDesk
+from autopilot.process.desks.attesting import AttestationDesk
+from autopilot.process.desks.configuring import ConfigDesk
+from autopilot.process.desks.evidencing import EvidenceDesk
+from autopilot.process.desks.flagging import FlagDesk
+from autopilot.process.desks.journaling import JournalDesk
+from autopilot.process.desks.leasing import LeaseDesk
+from autopilot.process.desks.tasks import TaskRegister
+from autopilot.process.desks.watching import Watchdog
 from autopilot.process.enforcer import WorkProcessEnforcer
 from autopilot.process.engine import Engine
-from autopilot.process.evidencing import EvidenceDesk
-from autopilot.process.flagging import FlagDesk
 from autopilot.process.fold import ProcessFold
 from autopilot.process.guidance import Guidance
-from autopilot.process.journaling import JournalDesk
-from autopilot.process.leasing import LeaseDesk
 from autopilot.process.ports import Observer, Store
 from autopilot.process.recording import Recording
 from autopilot.process.router import ToolRouter
 from autopilot.process.runners import RunnerDesk
 from autopilot.process.site import Site
-from autopilot.process.tasks import TaskRegister
-from autopilot.process.watching import Watchdog
 from autopilot.storage.files.creation import Genesis, create_store
 from autopilot.storage.files.layout import StorePaths
 from autopilot.storage.files.store import FileStore, StoreParts, read_identity

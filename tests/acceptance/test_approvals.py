@@ -1,6 +1,6 @@
 """Approvals: given by another person, for exactly this, for a while, once.
 
-Red without: `check_approver` and `check_grant` (approvals/grants.py); `judge_grants` (process/approving.py); the
+Red without: `check_approver` and `check_grant` (approvals/grants.py); `judge_grants` (process/judging.py); the
 digest in `Bench.need`; `Ticket.granted` (process/runners/values.py).
 """
 

@@ -30,7 +30,7 @@ def test_a_test_weakened_in_the_working_tree_before_opening_is_refused_in_verify
 
 
 def test_commands_changed_before_opening_are_inert_until_a_person_seals_them(fresh: Governed) -> None:
-    """Red without `ConfigDesk.governing` in `process/tasks.py`."""
+    """Red without `ConfigDesk.governing` in `process/desks/tasks.py`."""
     fresh.workspace.config.seal(HUMAN)
     fresh.settings(lambda text: text.replace('"-m", "pytest"', '"-c", "pass"'))
     sealed = fresh.workspace.config.sealed(fresh.workspace.ledger.view().state)

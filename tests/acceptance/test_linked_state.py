@@ -1,7 +1,7 @@
 """An agent puts a link where the engine writes: nothing is written elsewhere, and nothing elsewhere is believed.
 
 Red without: `kernel.placing` below `Engine.place_evidence`; `Engine.read_evidence`; `_handed_in` in
-process/evidencing.py.
+process/desks/evidencing.py.
 """
 
 from __future__ import annotations

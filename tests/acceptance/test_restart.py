@@ -63,7 +63,7 @@ def test_caches_and_projections_can_be_deleted(at: Prepare, phase: Phase) -> Non
 DIE_BEHIND_THE_LINE = """
     import os, sys
     from autopilot.cli.demo.honest import AGENT
-    from autopilot.process.journaling import JournalDesk
+    from autopilot.process.desks.journaling import JournalDesk
     from autopilot.wiring.full import Workspace
     JournalDesk.project = lambda *_: os.kill(os.getpid(), 9)
     workspace = Workspace.open(sys.argv[1])

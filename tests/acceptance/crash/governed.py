@@ -28,7 +28,7 @@ from autopilot.kernel.callers import Caller
 from autopilot.kernel.errors import RefusedError
 from autopilot.kernel.phases import PHASES, Phase
 from autopilot.onboarding.detect import propose
-from autopilot.process.journaling import JournalDesk
+from autopilot.process.desks.journaling import JournalDesk
 from autopilot.sandbox.choose import probe
 from autopilot.wiring.full import Workspace
 

@@ -10,8 +10,9 @@ from autopilot.approvals.subjects import Subject
 from autopilot.kernel.callers import Caller
 from autopilot.kernel.errors import ApprovalRefusedError
 from autopilot.kernel.phases import Phase
-from autopilot.process.approving import ApprovalDesk, judge_grants
+from autopilot.process.desks.approving import ApprovalDesk
 from autopilot.process.graph import Move
+from autopilot.process.judging import judge_grants
 
 AGENT = Caller("agent-7", "agent", "s-7")
 OTHER = Caller("agent-8", "agent", "s-8")

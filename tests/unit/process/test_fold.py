@@ -10,8 +10,8 @@ import pytest
 from autopilot.kernel.callers import Caller
 from autopilot.kernel.phases import PHASES, Phase
 from autopilot.ledger.entry import ArtifactRef, LeaseRef
+from autopilot.process.desks.leasing import LeaseDesk
 from autopilot.process.fold import ProcessFold
-from autopilot.process.leasing import LeaseDesk
 from autopilot.process.state import TaskState
 
 OTHER = Caller("agent-8", "agent", "s-8")

@@ -10,7 +10,7 @@ from autopilot.kernel.callers import Caller
 from autopilot.kernel.errors import ContractError, LeaseRefusedError
 from autopilot.kernel.phases import Phase
 from autopilot.leases.terms import Claim
-from autopilot.process.leasing import LeaseDesk
+from autopilot.process.desks.leasing import LeaseDesk
 
 AGENT = Caller("agent-7", "agent", "s-7")
 OTHER = Caller("agent-8", "agent", "s-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from autopilot.process.renewal import Renewals
+from autopilot.process.desks.renewal import Renewals
 
 LONG_SECONDS = 5.0
 

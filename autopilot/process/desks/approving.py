@@ -8,19 +8,16 @@ at the terminal, and every grant says so (`advisory`).
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
-from datetime import datetime
 
-from autopilot.approvals.grants import Grant, Parties, Register, Terms, check_grant, issue_grant
-from autopilot.approvals.subjects import Subject
+from autopilot.approvals.grants import Terms, issue_grant
 from autopilot.kernel.callers import Caller
 from autopilot.kernel.errors import ApprovalRefusedError, ContractError
 from autopilot.kernel.reasons import Reason, refused
 from autopilot.ledger.entry import Draft, LedgerEntry
 from autopilot.process.engine import Engine
-from autopilot.process.graph import Move
+from autopilot.process.judging import parties_of, subject_of
 from autopilot.process.recording import Recording
-from autopilot.process.state import ApprovalGrant, ApprovalRequest, TaskState
+from autopilot.process.state import ApprovalRequest, TaskState
 
 _PREFIX_MIN = 8
 
@@ -53,8 +50,8 @@ class ApprovalDesk:
             task = self._engine.task(tx.state, task_id)
             request = _request(task, subject)
             terms = Terms(now=self._engine.clock.wall(), nonce=secrets.token_hex(16))
-            parties = _parties(task, request, Caller(request.requester, "agent", request.session))
-            grant = issue_grant(_subject(self._engine.store.ledger_id, task, request), caller, reason, parties, terms)
+            parties = parties_of(task, request, Caller(request.requester, "agent", request.session))
+            grant = issue_grant(subject_of(self._engine.store.ledger_id, task, request), caller, reason, parties, terms)
             data = {key: value for key, value in grant.as_data().items() if key != "approver"}
             return tx.append(Draft(kind="approval.granted", caller=caller, task=task_id, epoch=task.epoch, data=data))
 
@@ -79,56 +76,9 @@ class ApprovalDesk:
         return ApprovalRefusedError(error.verdict, seq=self._recording.usurped(task, caller, error.verdict))
 
 
-def judge_grants(engine: Engine, task: TaskState, move: Move, caller: Caller) -> Mapping[str, tuple[Reason, ...]]:
-    """For each grant of the task its faults as an approval of this move by this caller; none means that it holds."""
-    register = Register(frozenset(_grant(engine.store.ledger_id, task, g).id for g in task.grants.values()))
-    now = engine.clock.wall()
-    judged: dict[str, tuple[Reason, ...]] = {}
-    for key, given in task.grants.items():
-        grant = _grant(engine.store.ledger_id, task, given)
-        asked = Subject(
-            ledger=engine.store.ledger_id,
-            task=task.id,
-            epoch=task.epoch,
-            move=move.label,
-            kind=given.request.kind,
-            digest=given.request.digest,
-        )
-        judged[key] = check_grant(grant, asked, _parties(task, given.request, caller), register, now)
-    return judged
-
-
 def _request(task: TaskState, subject: str) -> ApprovalRequest:
     found = [request for key, request in task.requests.items() if key.startswith(subject)]
     if len(subject) < _PREFIX_MIN or len(found) != 1:
         detail = "nothing waits under this subject" if not found else "the digits name more than one subject"
         raise ApprovalRefusedError(refused([Reason("unknown_subject", where=subject[:64], detail=detail)]))
     return found[0]
-
-
-def _subject(ledger_id: str, task: TaskState, request: ApprovalRequest) -> Subject:
-    return Subject(
-        ledger=ledger_id,
-        task=task.id,
-        epoch=request.epoch,
-        move=request.move,
-        kind=request.kind,
-        digest=request.digest,
-    )
-
-
-def _parties(task: TaskState, request: ApprovalRequest, caller: Caller) -> Parties:
-    workers = [*task.implementers, (request.requester, request.session)]
-    return Parties(caller, tuple(Caller(actor, "agent", session) for actor, session in workers))
-
-
-def _grant(ledger_id: str, task: TaskState, given: ApprovalGrant) -> Grant:
-    return Grant(
-        subject=_subject(ledger_id, task, given.request),
-        approver=Caller(given.approver, "human", given.session),
-        reason=given.reason,
-        granted_at=datetime.fromisoformat(given.granted_at),
-        expires_at=datetime.fromisoformat(given.expires_at),
-        nonce=given.nonce,
-        advisory=given.advisory,
-    )

@@ -23,10 +23,10 @@ from autopilot.kernel.reasons import Reason, refused
 from autopilot.leases.terms import Claim
 from autopilot.ledger.entry import ArtifactRef, Draft, LedgerEntry
 from autopilot.process.admission import by_mode
+from autopilot.process.desks.leasing import LeaseDesk, claim_of
 from autopilot.process.engine import Engine, about
 from autopilot.process.fold import evidence_at_end
 from autopilot.process.graph import Move
-from autopilot.process.leasing import LeaseDesk, claim_of
 from autopilot.process.profiles import ORIGIN_RANK
 from autopilot.process.recording import Recording, shown_reasons
 from autopilot.process.runners.bench import ASSERTED_CAP_BYTES

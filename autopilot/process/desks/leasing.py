@@ -26,11 +26,11 @@ from autopilot.leases.records import Expire, LeaseRecord
 from autopilot.leases.terms import Claim, Holder, Lease, LeaseTimes, Moment, resource_of, token_digest
 from autopilot.ledger.entry import Draft, LeaseRef
 from autopilot.process.admission import by_mode
+from autopilot.process.desks.renewal import Renewals
 from autopilot.process.engine import Engine, about, lease_ref
 from autopilot.process.graph import Move
 from autopilot.process.ports import Transaction
 from autopilot.process.recording import Recording
-from autopilot.process.renewal import Renewals
 from autopilot.process.state import TaskState
 
 _UNRECORDED = frozenset({"renewed_too_often", "lease_max_hold", "lease_changed"})

@@ -19,7 +19,7 @@ from autopilot.kernel.ids import parse_task_id
 from autopilot.kernel.phases import Phase, Terminal
 from autopilot.kernel.reasons import Reason, Verdict, refused
 from autopilot.ledger.entry import ArtifactRef, Draft, LedgerEntry
-from autopilot.process.configuring import ConfigDesk
+from autopilot.process.desks.configuring import ConfigDesk
 from autopilot.process.engine import Engine
 from autopilot.process.profiles import ProcessProfile, profile_named
 from autopilot.process.recording import Recording

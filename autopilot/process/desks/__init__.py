@@ -1,0 +1,1 @@
+"""One desk for each thing a caller asks for: tasks, leases, evidence, approvals, attestation, flags, configuration."""
