@@ -2,7 +2,8 @@
 # make test    all tests, within minutes
 # make check   format, lint, types, layers, tests
 # make bench   this machine against the budgets
-# make soak    the long runs: more seeds, more kills
+# make soak    the crash plan and the simulation for SOAK_MINUTES (30): more seeds, more kills, one table of counts
+# make long    the single tests that take long
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check lint bench soak build clean
+.PHONY: demo test check lint bench soak long build clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -35,6 +36,9 @@ bench: $(STAMP)
 	$(BIN)/python -m pytest -q tests/acceptance/bench --benchmark-only --benchmark-columns=median,mean,rounds
 
 soak: $(STAMP)
+	$(BIN)/python tests/acceptance/crash/plan/run.py
+
+long: $(STAMP)
 	$(BIN)/python -m pytest -q -m soak --timeout 7200
 
 build: $(STAMP)

@@ -5,9 +5,10 @@ Rules kept:
   same session is the same party, however the name is spelt.
 - A grant is for one subject, used once, in the line of the move that consumes it. Its id is a digest over all its
   fields; only ids that the ledger issued and has not consumed are good, so that a changed field is another grant.
-- It ends by the wall clock; a clock that stands before the grant's own time makes it unusable too.
+- It is for the evidence that was sealed when it was given: `evidence` is the digest of that set.
+- It ends by the time that it is judged at, which never goes back (`Engine.wall`); before its own time it is unusable.
 - In trust mode 0 the engine cannot prove who sat at the terminal; the grant is marked `advisory`, and so is all that
-  rests on it.
+  rests on it. One that is signed (`approvals/signatures.py`) is not: the key proves who gave it.
 """
 
 from __future__ import annotations
@@ -32,7 +33,11 @@ CLOCK_TOLERANCE = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """A person's approval of one subject. `advisory`: given where the engine cannot tell the person from the agent."""
+    """A person's approval of one subject. `advisory`: given where the engine cannot tell the person from the agent.
+
+    `evidence` is the digest of the evidence it was given on; `key` the id of the key that signed, and `signature` its
+    signature in base64, both empty where nobody signed.
+    """
 
     subject: Subject
     approver: Caller
@@ -41,6 +46,9 @@ class Grant:
     expires_at: datetime
     nonce: str
     advisory: bool
+    evidence: str = ""
+    key: str = ""
+    signature: str = ""
 
     def as_data(self) -> dict[str, Any]:
         """The `data` of `approval.granted`."""
@@ -53,6 +61,9 @@ class Grant:
             "expires_at": stamp(self.expires_at),
             "nonce": self.nonce,
             "advisory": self.advisory,
+            "evidence": self.evidence,
+            "key": self.key,
+            "signature": self.signature,
         }
 
     @property
@@ -91,12 +102,13 @@ class Register:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """How a grant is given: the moment, how long it holds, a random nonce, and whether the mode makes it advisory."""
+    """How a grant is given: the moment, how long it holds, a random nonce, on which evidence, and whether advisory."""
 
     now: datetime
     nonce: str
     lifetime: timedelta = DEFAULT_LIFETIME
     advisory: bool = True
+    evidence: str = ""
 
 
 def check_approver(approver: Caller, parties: Parties) -> tuple[Reason, ...]:
@@ -126,17 +138,23 @@ def issue_grant(subject: Subject, approver: Caller, reason: str, parties: Partie
         expires_at=terms.now + terms.lifetime,
         nonce=terms.nonce,
         advisory=terms.advisory,
+        evidence=terms.evidence,
     )
 
 
 def check_grant(
-    grant: Grant, subject: Subject, parties: Parties, register: Register, now: datetime
+    grant: Grant, subject: Subject, parties: Parties, register: Register, now: datetime, evidence: str = ""
 ) -> tuple[Reason, ...]:
-    """Why `grant` does not approve `subject` now; empty if it does, and then the move must consume `grant.id`."""
+    """Why `grant` does not approve `subject` on this `evidence` now; empty if it does, and then the move consumes it.
+
+    Whether its signature counts is asked of `signatures.check_signature`.
+    """
     reasons: list[Reason] = []
     where = grant.id[:12]
     if grant.subject != subject:
         reasons.append(Reason("approval_mismatch", detail=_difference(grant.subject, subject), where=where))
+    if grant.evidence != evidence:
+        reasons.append(Reason("approval_mismatch", detail="given on other evidence", where=where))
     if grant.id not in register.issued:
         reasons.append(Reason("approval_mismatch", detail="the ledger issued no such grant", where=where))
     if grant.id in register.consumed:

@@ -6,6 +6,7 @@ for another ledger, task, epoch or move, not for another kind of question, not a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,3 +58,8 @@ class Subject:
     def sha256(self) -> str:
         """The digest that `approve --subject` names. It is taken over named parts, so that none runs into the next."""
         return digest_of({"autopilot": "approval-subject", "v": 1, **self.as_dict()})
+
+
+def evidence_set(artifacts: Mapping[str, str]) -> str:
+    """One digest over sealed artifacts, `PHASE/name` to SHA-256: what an approval was given on."""
+    return digest_of({"autopilot": "evidence-set", "v": 1, "artifacts": dict(artifacts)})

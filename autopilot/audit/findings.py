@@ -202,6 +202,13 @@ FINDINGS: Mapping[str, FindingCode] = MappingProxyType(
         "approval_unfounded": FindingCode(
             "process", _CRITICAL, "an approval that nobody could give, or that was for something else", _ASK
         ),
+        "approval_unsigned": FindingCode(
+            "process", _CRITICAL, "an approval that nobody signed, where signatures are required", _ASK
+        ),
+        "approval_forged": FindingCode(
+            "process", _CRITICAL, "an approval whose signature no key registered at that time made", _ASK
+        ),
+        "approval_late": FindingCode("process", _CRITICAL, "an approval outside of its time", _ASK),
         "profile_unknown": FindingCode(
             "process",
             _INFO,

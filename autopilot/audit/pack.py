@@ -26,6 +26,7 @@ from autopilot.kernel.files import storage_error
 from autopilot.signing.note import VerifierKey
 
 FORMAT = 1
+ABOUT = "pack.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +78,6 @@ def _fill(content: PackContent, folder: Path) -> int:
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(data)
             count += 1
-    (folder / "pack.json").write_bytes(orjson.dumps({**about, "objects": content.objects is not None}) + b"\n")
+    (folder / ABOUT).write_bytes(orjson.dumps({**about, "objects": content.objects is not None}) + b"\n")
     shutil.copyfile(pack_verifier.__file__, folder / "verify.py")
     return count + 2

@@ -165,10 +165,6 @@ def _journal_file(task: TaskTrail, data: bytes, objects: Objects) -> list[Findin
 # --- telemetry
 
 
-# While the guard only observes, a call that it lets pass is on the ledger as refused and in no counter.
-_GOVERNED_BY = {"tool_calls_out_of_phase": "tool_guard"}
-
-
 def check_telemetry(facts: Facts, trail: Trail) -> Result:
     """The files read, and tell of as many moves and counts as the ledger. A difference is told, never a failure."""
     told, found = facts.telemetry, list[Finding]()
@@ -183,7 +179,7 @@ def check_telemetry(facts: Facts, trail: Trail) -> Result:
     ahead = sorted(seq for seq, task in told.moves.items() if trail.moves.get(seq) != task)
     # A fold that failed half way has counted half of it.
     known = {} if facts.refolded else told.counters
-    ours = {name: facts.counters.get(name, 0) for name in known if _GOVERNED_BY.get(name) not in trail.loosened}
+    ours = {name: facts.counters.get(name, 0) for name in known}
     less = sorted(name for name, value in ours.items() if told.counters[name] < value)
     more = sorted(name for name, value in ours.items() if told.counters[name] > value)
     for code, moves, names in (("telemetry_behind", behind, less), ("telemetry_ahead", ahead, more)):

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from autopilot.approvals.grants import Parties, check_approver
 from autopilot.approvals.subjects import Subject
 from autopilot.audit.findings import Finding
+from autopilot.audit.signature_checks import check_signatures
 from autopilot.audit.trail import Rule, TaskTrail, Trail
 from autopilot.kernel.callers import Caller
 from autopilot.kernel.phases import PHASES, Phase, Terminal
@@ -141,7 +142,13 @@ def _grant_faults(task: TaskTrail, entry: LedgerEntry) -> Iterator[Finding]:
     if digest != subject:
         yield _at(entry, "approval_unfounded", "the subject does not have its digest", where=subject)
     parties = [Caller(actor, "agent", session) for actor, session in (requester, *sorted(task.workers))]
-    for reason in check_approver(entry.caller, Parties(parties[0], tuple(parties[1:]))):
+    signed = bool(entry.data.get("key"))
+    approver = entry.data.get("approver", entry.actor)
+    if not signed and approver["id"] != entry.actor["id"]:
+        yield _at(entry, "approval_unfounded", "unsigned, and in another's name", where=subject)
+    # Who brings a signed one in is not who gave it: `check_signatures` asks whose key it was.
+    given_by = Caller(approver["id"], "human", approver["session"]) if signed else entry.caller
+    for reason in check_approver(given_by, Parties(parties[0], tuple(parties[1:]))):
         yield _at(entry, "approval_unfounded", f"{reason.code}: {reason.detail}", where=subject)
 
 
@@ -171,5 +178,13 @@ def _at(entry: LedgerEntry, code: str, detail: str, *, where: str = "") -> Findi
     return Finding(code=code, where=where, seq=entry.seq, task=entry.task or "", detail=detail, evidence=entry.hash)
 
 
-PROCESS_RULES: tuple[Rule, ...] = (check_life, check_order, check_epoch, check_fence, check_evidence, check_approvals)
+PROCESS_RULES: tuple[Rule, ...] = (
+    check_life,
+    check_order,
+    check_epoch,
+    check_fence,
+    check_evidence,
+    check_approvals,
+    check_signatures,
+)
 LEASE_RULES: tuple[Rule, ...] = (check_grants,)

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from autopilot.approvals.signatures import Signers
 from autopilot.audit.findings import Finding
+from autopilot.kernel.errors import ContractError
 from autopilot.kernel.phases import PHASES, Phase
 from autopilot.leases.terms import task_of
 from autopilot.ledger.entry import ArtifactRef, LedgerEntry
@@ -40,12 +42,15 @@ class Sealed:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """An approval: for which move and epoch, and the line."""
+    """An approval: for which move and epoch, the line, until when, and who signed it with which key, if anybody."""
 
     move: str
     epoch: int
     seq: int
     line: str
+    expires_at: str = ""
+    approver: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,10 @@ class TaskTrail:
 
 @dataclass(slots=True)
 class Trail:
-    """All that one pass over the lines gave. `handed_on` are the leases that moves handed on, by (task, fence)."""
+    """All that one pass over the lines gave. `handed_on` are the leases that moves handed on, by (task, fence).
+
+    `signers` may sign approvals, by the last line that says it; `nonces` names the line of each that is signed.
+    """
 
     ledger: str = ""
     entries: int = 0
@@ -97,12 +105,13 @@ class Trail:
     mirrors: dict[int, LedgerEntry] = field(default_factory=dict)
     handed_on: dict[tuple[str, int], str] = field(default_factory=dict)
     flags: dict[str, str] = field(default_factory=dict)
-    loosened: set[str] = field(default_factory=set)
     moves: dict[int, str] = field(default_factory=dict)
     published: dict[int, tuple[int, str, str]] = field(default_factory=dict)
     leaves: list[bytes] = field(default_factory=list)
     keys: list[tuple[str, str]] = field(default_factory=list)
     repaired: bool = False
+    signers: Signers = field(default_factory=Signers)
+    nonces: dict[str, int] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
     def enforced(self, flag: str) -> bool:
@@ -168,6 +177,8 @@ def _forward(trail: Trail, task: TaskTrail | None, entry: LedgerEntry) -> None:
         return
     origin, target = entry.move
     trail.moves[entry.seq] = task.id
+    if entry.data.get("signing"):
+        trail.signers = signers_of(entry.data["signing"])
     _seal(task, entry, origin)
     for subject in entry.data.get("approvals", ()):
         task.consumed[str(subject)] = entry.seq
@@ -252,10 +263,20 @@ def _requested(_trail: Trail, task: TaskTrail | None, entry: LedgerEntry) -> Non
             task.requests[str(item["subject"])] = (entry.actor["id"], entry.actor["session"])
 
 
-def _granted(_trail: Trail, task: TaskTrail | None, entry: LedgerEntry) -> None:
+def _granted(trail: Trail, task: TaskTrail | None, entry: LedgerEntry) -> None:
     if task is not None:
-        subject = entry.data["subject"]
-        given = Granted(str(subject["move"]), int(subject["epoch"]), entry.seq, entry.hash)
+        subject, data = entry.data["subject"], entry.data
+        if data.get("key"):
+            trail.nonces[str(data["nonce"])] = entry.seq
+        given = Granted(
+            str(subject["move"]),
+            int(subject["epoch"]),
+            entry.seq,
+            entry.hash,
+            expires_at=str(data.get("expires_at", "")),
+            approver=str(data.get("approver", entry.actor)["id"]),
+            key=str(data.get("key", "")),
+        )
         task.grants[str(entry.data["subject_sha256"])] = given
 
 
@@ -272,10 +293,7 @@ def _holding(_trail: Trail, task: TaskTrail | None, entry: LedgerEntry) -> None:
 
 
 def _flag(trail: Trail, _task: TaskTrail | None, entry: LedgerEntry) -> None:
-    name, mode = str(entry.data["flag"]), str(entry.data["to"])
-    trail.flags[name] = mode
-    if mode != "enforce":
-        trail.loosened.add(name)
+    trail.flags[str(entry.data["flag"])] = str(entry.data["to"])
 
 
 def _recovered(trail: Trail, _task: TaskTrail | None, entry: LedgerEntry) -> None:
@@ -285,6 +303,20 @@ def _recovered(trail: Trail, _task: TaskTrail | None, entry: LedgerEntry) -> Non
 
 def _published(trail: Trail, _task: TaskTrail | None, entry: LedgerEntry) -> None:
     trail.published[int(entry.data["size"])] = (entry.seq, entry.hash, str(entry.data["root"]))
+
+
+def _configured(trail: Trail, _task: TaskTrail | None, entry: LedgerEntry) -> None:
+    trail.signers = signers_of(entry.data.get("approvals"))
+
+
+def signers_of(approvals: Any) -> Signers:
+    """Who may sign, as a line says it; nobody, and required, where it says something else."""
+    if approvals is None:
+        return Signers()  # written before approvals were signed
+    try:
+        return Signers.of(map(str, approvals["approvers"]), str(approvals["signed"]))
+    except (KeyError, TypeError, ContractError):
+        return Signers(required=True)
 
 
 def _key(trail: Trail, _task: TaskTrail | None, entry: LedgerEntry) -> None:
@@ -306,6 +338,7 @@ _STEPS: dict[str, Callable[[Trail, TaskTrail | None, LedgerEntry], None]] = {
     "flag.changed": _flag,
     "ledger.recovered": _recovered,
     "checkpoint.published": _published,
+    "config.sealed": _configured,
     "key.rotated": _key,
     **dict.fromkeys(MIRRORED, _lease),
 }

@@ -1,20 +1,28 @@
-"""What grows: a ledger of a million entries opened and verified, and eight processes appending at once."""
+"""What grows: a ledger of a million entries opened, appended to, verified and proved, and many callers at once.
+
+What is done to the large ledger is done in a process of its own, so that its peak memory is its own as well.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
+import os
+import resource
+import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from autopilot.bench.floors import UnsyncedFiles
 from autopilot.bench.measure import Figures, Step, figures_of, measure
 from autopilot.bench.workplace import AGENT
 from autopilot.kernel.callers import ENGINE
+from autopilot.kernel.files import DiskFiles
 from autopilot.kernel.stamps import stamp
 from autopilot.ledger.chain import Head, compose
 from autopilot.ledger.entry import Draft
@@ -23,7 +31,9 @@ from autopilot.process.fold import ProcessFold
 from autopilot.storage.files.creation import Genesis, create_store
 from autopilot.storage.files.layout import SEGMENT_ENTRIES, StorePaths
 from autopilot.storage.files.store import FileStore, StoreParts
+from autopilot.storage.files.verify import verify_files
 from autopilot.version import VERSION
+from autopilot.wiring.checkpoints import prove
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Barrier
@@ -64,7 +74,7 @@ class Crowd:
 def write_ledger(folder: Path, entries: int) -> StoreParts:
     """A ledger of `entries` lines below `folder`, written with the chain's own code but without syncs."""
     parts = StoreParts(folder, ProcessFold(), files=UnsyncedFiles())
-    with closing(create_store(parts, Genesis(AGENT, f"autopilot {VERSION}"))) as store:
+    with closing(create_store(parts, _genesis())) as store:
         head, ledger = store.view().head, store.ledger_id
         leaves = [bytes.fromhex(head.hash)]
         dump = parts.fold.dump(store.view().state)
@@ -84,6 +94,10 @@ def write_ledger(folder: Path, entries: int) -> StoreParts:
     return StoreParts(folder, ProcessFold())
 
 
+def _genesis() -> Genesis:
+    return Genesis(AGENT, f"autopilot {VERSION}")
+
+
 def _draft(number: int) -> Draft:
     data = {"decision": f"D-{number}", "why": "a line of the usual length, as an engine writes many of them"}
     return Draft(kind="decision", caller=AGENT, data=data)
@@ -96,12 +110,58 @@ def _add(head: Head, ledger: str, draft: Draft, lines: list[bytes], leaves: list
     return Head(entry.seq, entry.hash)
 
 
-def verification(parts: StoreParts) -> Verified:
-    """Verify the whole ledger, once."""
-    with closing(FileStore.open(parts)) as store:
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """What one call took in a process of its own: seconds, and the peak of the process's memory in bytes."""
+
+    seconds: float
+    peak_bytes: int
+    result: Any
+
+
+def alone(call: Callable[..., Any], *given: Any) -> Alone:
+    """Make `call`, a function of a module, in a fresh process, with its code loaded before the clock starts."""
+    context = multiprocessing.get_context("spawn")
+    answer = context.SimpleQueue()
+    process = context.Process(target=_answer, args=(answer, call, given))
+    process.start()
+    found: Alone | str = answer.get()
+    process.join()
+    if isinstance(found, Alone):
+        return found
+    raise RuntimeError(found)
+
+
+def _answer(answer: Any, call: Callable[..., Any], given: tuple[Any, ...]) -> None:
+    try:
         begin = time.perf_counter()
-        report = store.verify()
-        return Verified(report.entries, report.intact, time.perf_counter() - begin)
+        result = call(*given)
+        seconds = time.perf_counter() - begin
+        usage = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        # Linux counts in KiB, macOS in bytes.
+        answer.put(Alone(seconds, usage * (1 if sys.platform == "darwin" else 1024), result))
+    except Exception as error:  # noqa: BLE001 - raised where it was asked for
+        answer.put(f"{type(error).__name__}: {error}")
+
+
+def open_and_append(folder: Path) -> int:
+    """Open the ledger and append one line; the line's number."""
+    with closing(FileStore.open(StoreParts(folder, ProcessFold()))) as store, store.transaction() as tx:
+        return tx.append(_draft(0)).seq
+
+
+def prove_line(folder: Path, seq: int) -> int:
+    """Verify the ledger and prove the line `seq`; the length of its path."""
+    return len(prove(folder, 0, seq)["path"])
+
+
+def verification(folder: Path, *, processors: int = 0) -> Verified:
+    """Verify the whole ledger, once; on so many processors, if not 0."""
+    if processors and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:processors])
+    begin = time.perf_counter()
+    report = verify_files(folder)
+    return Verified(report.entries, report.intact, time.perf_counter() - begin)
 
 
 def opening(ledgers: dict[str, StoreParts], rounds: int) -> dict[str, Figures]:
@@ -113,10 +173,43 @@ def opening(ledgers: dict[str, StoreParts], rounds: int) -> dict[str, Figures]:
     return measure([Step(open_once(parts), name) for name, parts in ledgers.items()], rounds, warm_up=3)
 
 
+def threads(folder: Path, rounds: int, callers: int) -> tuple[Figures, float, int]:
+    """So many threads of one process append at once; the figures of a call, lines a second, and how many syncs."""
+    files = _CountedFiles()
+    taken: list[int] = []
+
+    def work(share: int) -> None:
+        for number in range(share):
+            begin = time.perf_counter_ns()
+            with store.transaction() as tx:
+                tx.append(_draft(number))
+            taken.append(time.perf_counter_ns() - begin)
+
+    with closing(create_store(StoreParts(folder, ProcessFold(), files=files), _genesis())) as store:
+        before, share = files.syncs, -(-rounds // callers)
+        members = [threading.Thread(target=work, args=(share,)) for _ in range(callers)]
+        begin = time.perf_counter()
+        for member in members:
+            member.start()
+        for member in members:
+            member.join()
+        seconds = time.perf_counter() - begin
+        return figures_of(taken), len(taken) / seconds, files.syncs - before
+
+
+class _CountedFiles(DiskFiles):
+    def __init__(self) -> None:
+        self.syncs = 0
+
+    def sync(self, descriptor: int) -> None:
+        super().sync(descriptor)
+        self.syncs += 1
+
+
 def crowd(folder: Path, rounds: int) -> Crowd:
     """Eight processes append at once, each a quarter of `rounds` lines, so that a 99th percentile means something."""
     share = -(-rounds // 4)
-    with closing(create_store(StoreParts(folder, ProcessFold()), Genesis(AGENT, f"autopilot {VERSION}"))) as store:
+    with closing(create_store(StoreParts(folder, ProcessFold()), _genesis())) as store:
         context = multiprocessing.get_context("spawn")
         start, results = context.Barrier(PROCESSES), context.Queue()
         members = [

@@ -6,8 +6,10 @@ explains another.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +18,8 @@ from autopilot.bench.measure import Figures
 from autopilot.storage.files.layout import SEGMENT_ENTRIES
 
 MS = 1_000.0
+THREADS = 16
+PROCESSORS_MAX = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,15 +150,44 @@ def _ledgers(plan: Plan) -> Iterator[Row]:
     same = (f"{SEGMENT_ENTRIES + tail:,} entries", found["small"])
     yield timed(f"open a ledger of {plan.entries:,} entries", found["large"], same, OPEN)
     yield timed(f"open a ledger of {SEGMENT_ENTRIES:,} entries (a full segment)", found["full"], budget=OPEN)
-    checked = scale.verification(large)
-    yield Row(
-        path=f"ledger verify, {plan.entries:,} entries",
+    folder, of = large.state_dir, f"a ledger of {plan.entries:,} entries"
+    for count in dict.fromkeys((1, min(PROCESSORS_MAX, os.cpu_count() or 1))):
+        yield _verified(scale.alone(partial(scale.verification, processors=count), folder), count)
+    yield _alone(f"open and append to {of}, process and all", scale.alone(scale.open_and_append, folder))
+    yield _alone(f"verify and prove a line of {of}", scale.alone(scale.prove_line, folder, plan.entries // 2))
+
+
+def _verified(taken: scale.Alone, processors: int) -> Row:
+    checked: scale.Verified = taken.result
+    budget = VERIFY if processors == 1 else None
+    return Row(
+        path=f"ledger verify, {checked.entries:,} entries, {processors} processor{'s' * (processors > 1)}",
         count=1,
         p50=checked.seconds * MS * MS,
         per_second=checked.per_second,
-        budget=VERIFY.text,
-        met=checked.intact and VERIFY.met_by(checked.per_second),
-        note="intact" if checked.intact else "NOT INTACT",
+        budget="" if budget is None else budget.text,
+        met=None if budget is None else checked.intact and budget.met_by(checked.per_second),
+        note=f"{'intact' if checked.intact else 'NOT INTACT'}, {_megabytes(taken)}",
+    )
+
+
+def _alone(path: str, taken: scale.Alone) -> Row:
+    return Row(path=path, count=1, p50=taken.seconds * MS * MS, note=_megabytes(taken))
+
+
+def _megabytes(taken: scale.Alone) -> str:
+    return f"peak {taken.peak_bytes / 1e6:.0f} MB"
+
+
+def _threads(plan: Plan) -> Iterator[Row]:
+    figures, per_second, syncs = scale.threads(plan.folder / "threads", plan.rounds, THREADS)
+    yield Row(
+        path=f"{THREADS} threads of one process appending",
+        count=figures.count,
+        p50=figures.p50,
+        p95=figures.p95,
+        p99=figures.p99,
+        note=f"{per_second:,.0f} lines/s, {syncs} syncs for {figures.count} lines",
     )
 
 
@@ -180,5 +213,6 @@ _MEASURES: tuple[tuple[str, Callable[[Plan], Iterator[Row]]], ...] = (
     ("guard", _guard),
     ("full transition", _transitions),
     ("large ledgers: written once, then opened and verified", _ledgers),
+    ("sixteen threads", _threads),
     ("eight processes", _crowd),
 )

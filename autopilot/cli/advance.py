@@ -91,7 +91,8 @@ def _following(task: TaskState) -> str:
 def _show_plan(workspace: Workspace, task: TaskState, target: str, verdict: Verdict) -> None:
     met, unmet, waiting = console.marks()
     console.say(
-        f"Plan  {task.id}  {console.clean(task.title)}   {task.stage} -> {target}   epoch {task.epoch}   trust mode 0"
+        f"Plan  {task.id}  {console.clean(task.title)}   {task.stage} -> {target}   epoch {task.epoch}"
+        f"   trust mode {workspace.engine.trust_mode}"
     )
     left = list(verdict.reasons)
     out_of_order = any(reason.standing.name in ("SEQUENCE", "LEASE") for reason in left)

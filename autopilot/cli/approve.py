@@ -2,21 +2,29 @@
 
 What the engine knows is shown first; what the requester says comes last and is marked as such. The person then types
 the first digits of the subject: an answer that was not looked at is not an answer. In trust mode 0 nothing proves who
-sat there, and the grant says so (`advisory`).
+sat there, and the grant says so (`advisory`); with `--key` the person's key signs it, and that does.
+
+The key can be on another machine: `--request` writes what is to be signed, `--grant` brings in what `autopilot
+approver sign` made of it. Anybody may do these two, an agent too: the signature is what counts.
 """
 
 from __future__ import annotations
 
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from autopilot.approvals.signatures import MAX_GRANT_BYTES, as_note
 from autopilot.approvals.subjects import KINDS
-from autopilot.cli import console, opened, options
+from autopilot.cli import approver_key, console, opened, options
+from autopilot.cli.approver import read_small, signed, write_new
 from autopilot.cli.options import Call, Parser
 from autopilot.evidence.spec import parse_spec
 from autopilot.kernel.errors import ApprovalRefusedError, AutopilotError, ContractError
 from autopilot.kernel.phases import Phase
 from autopilot.kernel.reasons import Reason, Verdict
-from autopilot.process.origin import origin_tree
+from autopilot.ledger.entry import LedgerEntry
 from autopilot.process.state import ApprovalRequest, TaskState
 from autopilot.wiring.full import Workspace
 
@@ -27,10 +35,17 @@ _PATHS_SHOWN = 40
 def parser(name: str = "approve") -> Parser:
     """The parser of `autopilot approve` or `autopilot reject`."""
     answering = options.command(name, f"{name} what waits for a person; at a terminal only", mutating=True, task=True)
-    answering.add_argument(
-        "--subject", required=True, metavar="DIGEST", help="what is answered: 8 or more of its digits"
-    )
-    answering.add_argument("--reason", required=True, help="why, in your words")
+    if name != "approve":
+        answering.add_argument(
+            "--subject", required=True, metavar="DIGEST", help="what is answered: 8 or more of its digits"
+        )
+        answering.add_argument("--reason", required=True, help="why, in your words")
+        return answering
+    answering.add_argument("--subject", metavar="DIGEST", help="what is answered: 8 or more of its digits")
+    answering.add_argument("--reason", default="", help="why, in your words")
+    answering.add_argument("--key", default="", metavar="FILE", help="sign with the approver's key in this file")
+    answering.add_argument("--request", default="", metavar="FILE", help="write what is to be signed elsewhere")
+    answering.add_argument("--grant", default="", metavar="FILE", help="bring in what was signed elsewhere")
     return answering
 
 
@@ -38,7 +53,11 @@ def run(name: str, words: list[str]) -> int:
     """Show the facts, ask, and record the answer."""
     args = parser(name).parse_args(words)
     call, task_id = options.read_call(args), options.task_named(args)
+    if name == "approve" and (args.request or args.grant):
+        return _detached(args, call, task_id)
     options.require_terminal(call, name)
+    if args.subject is None:
+        raise options.usage_error("--subject DIGEST is missing", f"autopilot {name}")
     if not args.reason.strip():
         raise ContractError("reason_missing", where="--reason", detail=f"why do you {name}?")
     with opened.writing(call) as workspace:
@@ -47,18 +66,55 @@ def run(name: str, words: list[str]) -> int:
         if not call.dry_run:
             _confirm(name, request)
         desk = workspace.approvals
-        answer = desk.approve if name == "approve" else desk.reject
-        entry = answer(task_id, request.subject, reason=args.reason, caller=call.caller)
-        _tell(name, call, task_id, request, entry.seq, expires=str(entry.data.get("expires_at", "")))
+        if name == "approve" and args.key:
+            asked = desk.asked(task_id, request.subject)
+            key = approver_key.opened_key(call, Path(args.key))
+            entry = desk.bring(task_id, as_note(signed(asked, key, args.reason)), caller=call.caller)
+        else:
+            answer = desk.approve if name == "approve" else desk.reject
+            entry = answer(task_id, request.subject, reason=args.reason, caller=call.caller)
+        _tell(name, call, task_id, request.subject, entry)
     console.next_step(f"autopilot advance {task_id}" if name == "approve" else f"autopilot next {task_id}")
     return 0
 
 
-def _tell(name: str, call: Call, task_id: str, request: ApprovalRequest, seq: int, *, expires: str) -> None:
-    answer = "granted" if name == "approve" else "refused"
-    shown: dict[str, Any] = {"task": task_id, "subject": request.subject, "answer": answer, "seq": seq}
-    done = f"approved until {expires} (advisory: trust mode 0)" if expires else "rejected"
-    call.answer({**shown, "expires_at": expires, "advisory": True} if expires else shown, f"{done}; ledger line {seq}")
+def _detached(args: Namespace, call: Call, task_id: str) -> int:
+    """Write a request for a signature, or bring in a signed approval. Nobody is asked: nothing is decided here."""
+    if args.request and args.grant:
+        raise options.usage_error("--request or --grant, not both", "autopilot approve")
+    if args.grant:
+        with opened.writing(call) as workspace:
+            data = read_small(Path(args.grant), MAX_GRANT_BYTES)
+            entry = workspace.approvals.bring(task_id, data, caller=call.caller)
+            _tell("approve", call, task_id, str(entry.data["subject_sha256"]), entry)
+        console.next_step(f"autopilot advance {task_id}")
+        return 0
+    if args.subject is None:
+        raise options.usage_error("--subject DIGEST is missing", "autopilot approve")
+    with opened.reading(call) as workspace:
+        request = _waiting(workspace, task_id, args.subject)
+        task = workspace.tasks.show(task_id)
+        facts = (*_accept_blocks(workspace, task, request), *_changes(workspace, task))
+        asked = replace(workspace.approvals.asked(task_id, request.subject), facts=facts)
+    if not call.dry_run:
+        write_new(Path(args.request), asked.encode())
+    shown = {"task": task_id, "subject": request.subject, "answer": "asked", "path": args.request}
+    call.answer(shown, f"to be signed: {args.request}, subject {request.subject}")
+    console.next_step(f"autopilot approver sign {args.request} --key FILE --reason TEXT --out FILE")
+    return 0
+
+
+def _tell(name: str, call: Call, task_id: str, subject: str, entry: LedgerEntry) -> None:
+    shown: dict[str, Any] = {"task": task_id, "subject": subject, "seq": entry.seq}
+    if name != "approve":
+        call.answer({**shown, "answer": "refused"}, f"rejected; ledger line {entry.seq}")
+        return
+    data = entry.data
+    by = f"signed by {data['approver']['id']}, key {data['key']}" if data["key"] else "advisory: trust mode 0"
+    if not data["key"] and not data["advisory"]:
+        by = f"by {data['approver']['id']}, a user of its own: trust mode 1"
+    shown |= {"answer": "granted", "expires_at": data["expires_at"], "advisory": data["advisory"], "key": data["key"]}
+    call.answer(shown, f"approved until {data['expires_at']} ({by}); ledger line {entry.seq}")
 
 
 def _waiting(workspace: Workspace, task_id: str, subject: str) -> ApprovalRequest:
@@ -101,18 +157,18 @@ def _accept_blocks(workspace: Workspace, task: TaskState, request: ApprovalReque
     spec = task.live(Phase.SPEC, "spec.md")
     if request.kind != "accept_unisolated" or spec is None:
         return []
-    parsed = parse_spec(workspace.ledger.objects.get(spec.sha256).decode("utf-8", "replace"))
+    sealed = workspace.evidence.show(task.id, "spec.md", phase=str(Phase.SPEC))[1]
+    parsed = parse_spec(sealed.decode("utf-8", "replace"))
     return [f"would run  {block.id}: {console.clean(' '.join(block.argv))}" for block in parsed.accepts]
 
 
 def _changes(workspace: Workspace, task: TaskState) -> list[str]:
     """What differs from the task's base: the judged tree where there is one, else the working tree."""
-    trees = workspace.site.trees
     try:
-        tree = task.judged_tree or trees.snapshot(base_tree=task.base_tree).tree
-        changes = trees.changes(origin_tree(workspace.site, task), tree)
+        found = workspace.inspection.changes(task.id)
     except AutopilotError as error:
         return [f"changes   cannot be read: {error.code} {console.clean(error.detail)}"]
+    tree, changes = found.tree, found.changes
     if not changes:
         return ["changes   none"]
     added, deleted = sum(c.added_lines for c in changes), sum(c.deleted_lines for c in changes)

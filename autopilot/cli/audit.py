@@ -7,7 +7,7 @@ from pathlib import Path
 from autopilot.audit.findings import FINDINGS, AuditReport
 from autopilot.audit.rendering import markdown
 from autopilot.audit.run import audit
-from autopilot.cli import console, options
+from autopilot.cli import console, opened, options
 from autopilot.cli.options import Parser
 from autopilot.kernel.errors import ContractError
 from autopilot.vcs.repository import Repository
@@ -29,6 +29,7 @@ def run(name: str, words: list[str]) -> int:
     del name
     args = parser().parse_args(words)
     call = options.read_call(args)
+    opened.require_files(call, "audit")
     target = Path(args.markdown) if args.markdown else None
     if target is not None and target.exists():
         # Before the work, and never over what is there: it could be an earlier report.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from pathlib import Path
 
 from autopilot.audit.checkpoint import CheckpointReport, Ledger, validate
 from autopilot.cli import console, opened, options
@@ -13,12 +11,16 @@ from autopilot.cli.ledger import verify_here
 from autopilot.cli.options import Call, Parser
 from autopilot.kernel.configuration import SETTINGS_FILE
 from autopilot.kernel.errors import IntegrityError
+from autopilot.kernel.phases import Terminal
 from autopilot.kernel.settings import load_settings
+from autopilot.kernel.throwaway import throwaway
 from autopilot.ledger.verify import VerifyReport
+from autopilot.process.ports import Objects
 from autopilot.process.site import Site
 from autopilot.storage.memory import MemoryObjects
 from autopilot.vcs.repository import Repository
 from autopilot.vcs.trees import EngineTrees
+from autopilot.wiring.full import state_dir
 
 
 def parser() -> Parser:
@@ -48,8 +50,10 @@ def run(name: str, words: list[str]) -> int:
 
 
 def _governed(call: Call) -> CheckpointReport:
-    verified, place = verify_here(call)
-    evidence = place / "evidence"
+    if opened.is_served(call):
+        return _served(call)
+    verified, _ = verify_here(call)
+    evidence = state_dir(Repository.locate(call.directory), call.environ) / "evidence"
     try:
         with opened.reading(call) as workspace:
             ledger = Ledger(report=verified, tasks=workspace.tasks.list(), evidence=evidence)
@@ -61,18 +65,28 @@ def _governed(call: Call) -> CheckpointReport:
         return _ungoverned(call, Ledger(report=verified, tasks=None, evidence=evidence))
 
 
-def _ungoverned(call: Call, ledger: Ledger | None) -> CheckpointReport:
+def _served(call: Call) -> CheckpointReport:
+    """The project is looked at here; ledger and evidence are asked of the daemon."""
+    with opened.reading(call) as workspace, throwaway("autopilot-evidence-") as folder:
+        tasks = workspace.tasks.list()
+        for task in tasks:
+            if task.stage not in Terminal.__members__:
+                workspace.evidence.export(task.id, folder)
+        ledger = Ledger(report=workspace.ledger.verify(), tasks=tasks, evidence=folder)
+        return _ungoverned(call, ledger, workspace.ledger.objects)
+
+
+def _ungoverned(call: Call, ledger: Ledger | None, objects: Objects | None = None) -> CheckpointReport:
     repository = Repository.locate(call.directory)
     path = repository.main_worktree / SETTINGS_FILE
     settings = load_settings(path if path.is_file() else None, call.environ)
-    with tempfile.TemporaryDirectory(prefix="autopilot-checkpoint-") as folder:
-        state = Path(folder)
+    with throwaway("autopilot-checkpoint-") as state:
         site = Site(
             root=repository.root,
             state_dir=state,
             repository=repository,
             trees=EngineTrees(repository, state / "git", exclude=()),
-            objects=MemoryObjects(),
+            objects=objects or MemoryObjects(),
             environ=dict(os.environ),
         )
         return validate(site, settings, ledger)

@@ -82,3 +82,23 @@ def ask(question: str) -> str:
     sys.stderr.write(question)
     sys.stderr.flush()
     return sys.stdin.readline().strip()
+
+
+def ask_secret(question: str) -> str:
+    """As `ask`, and what is typed is not shown."""
+    import termios
+
+    sys.stdout.flush()
+    terminal = sys.stdin.fileno()
+    shown = termios.tcgetattr(terminal)
+    hidden = [*shown[:3], shown[3] & ~termios.ECHO, *shown[4:]]
+    # Hidden first, asked then: what is typed at once must not be shown either.
+    termios.tcsetattr(terminal, termios.TCSADRAIN, hidden)
+    try:
+        sys.stderr.write(question)
+        sys.stderr.flush()
+        typed = sys.stdin.readline()
+    finally:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, shown)
+        sys.stderr.write("\n")
+    return typed.removesuffix("\n")

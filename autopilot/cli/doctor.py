@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from autopilot.cli import console, options
+from autopilot.cli import console, opened, options
 from autopilot.cli.ledger import verify_here
 from autopilot.cli.options import Call, Parser
 from autopilot.kernel.configuration import SETTINGS_FILE, Settings
@@ -14,6 +14,7 @@ from autopilot.kernel.errors import AutopilotError, ContractError, IntegrityErro
 from autopilot.kernel.settings import load_settings, unknown_variables
 from autopilot.ledger.verify import VerifyReport
 from autopilot.onboarding.doctor import Check, MachineFacts, diagnose, filesystem_type, healthy
+from autopilot.onboarding.store import StoreFacts
 from autopilot.sandbox.choose import probe
 from autopilot.sandbox.interpreter import Toolbox
 from autopilot.telemetry.setup import Report, Telemetry
@@ -22,9 +23,10 @@ from autopilot.vcs.obstacles import line_end_conversion, nested_repositories
 from autopilot.vcs.repository import Repository
 from autopilot.version import VERSION
 from autopilot.wiring.full import state_dir
+from autopilot.wiring.stores import home_of
 
 # The exit code of a required check that fails; 1 where none is named. The gravest counts, in the order of judgement.
-_EXIT_OF_CHECK = {"ledger": 3, "configuration": 2, "python": 6, "git": 6, "isolation": 6, "commands": 6}
+_EXIT_OF_CHECK = {"ledger": 3, "store": 6, "configuration": 2, "python": 6, "git": 6, "isolation": 6, "commands": 6}
 _GRAVEST_FIRST = (3, 2, 6, 1)
 
 
@@ -64,9 +66,12 @@ def _exit_code(checks: tuple[Check, ...]) -> int:
 
 
 def _facts(call: Call, repository: Repository) -> tuple[MachineFacts, Report]:
+    if opened.is_served(call):
+        return _served_facts(call, repository)
     place = state_dir(repository, call.environ)
     settings, config_error = _settings(call, repository)
-    report = _ledger(call)
+    store, store_problem = _store(call, repository)
+    report = None if store_problem else _ledger(call)
     isolation = probe()
     telemetry = Telemetry(place / "telemetry", version=VERSION, environ=call.environ).report()
     exporter = f"files below {telemetry.traces.parent}, OTLP {telemetry.otlp}"
@@ -79,7 +84,9 @@ def _facts(call: Call, repository: Repository) -> tuple[MachineFacts, Report]:
         state_dir=str(place),
         state_filesystem=_filesystem(place),
         state_writable=os.access(_existing(place), os.W_OK | os.X_OK),
-        otel_exporter="" if telemetry.problems else exporter,
+        otel_exporter=exporter if telemetry.recording else "",
+        store=store,
+        store_problem=store_problem,
         ledger_status=report.status if report else "",
         ledger_reason=(report.reason or "") if report else "",
         ledger_entries=report.entries if report else 0,
@@ -91,6 +98,42 @@ def _facts(call: Call, repository: Repository) -> tuple[MachineFacts, Report]:
         line_end_conversion=line_end_conversion(repository, call.environ),
     )
     return facts, telemetry
+
+
+def _served_facts(call: Call, repository: Repository) -> tuple[MachineFacts, Report]:
+    """What this user sees of an engine that is a daemon's: probed from here, not believed."""
+    settings, config_error = _settings(call, repository)
+    with opened.reading(call) as workspace:
+        greeting, report = workspace.greeting, workspace.ledger.verify()
+    place = Path(greeting.state_dir)
+    # Root can read everything, and that says nothing of the agents.
+    readable = os.geteuid() != 0 and os.access(place, os.R_OK | os.X_OK)
+    problem = f"this user can read {place}: no split" if readable else ""
+    if greeting.trust_mode == 0 and not problem:
+        problem = "the daemon runs as the repository's owner, or as you"
+    drafts = repository.main_worktree / "state"
+    facts = MachineFacts(
+        python_version=sys.version_info[:3],
+        git_version=_git_version(),
+        isolation_works=greeting.isolation in ("bwrap", "user"),
+        isolation_error="" if greeting.isolation in ("bwrap", "user") else "the daemon has neither it nor a third user",
+        isolation_by="the daemon runs project code as a third user" if greeting.isolation == "user" else "",
+        isolation_wanted="bwrap" if greeting.trust_mode else settings.sandbox.isolation,
+        state_dir=str(place),
+        state_filesystem=_filesystem(place),
+        otel_exporter=f"the daemon's, below {place}",
+        ledger_status=report.status,
+        ledger_reason=report.reason or "",
+        ledger_entries=report.entries,
+        config_error=config_error,
+        commands_configured=tuple(settings.commands),
+        unknown_variables=unknown_variables(call.environ),
+        nested_repositories=nested(repository, drafts),
+        line_end_conversion=line_end_conversion(repository, call.environ),
+        trust_mode=0 if readable else greeting.trust_mode,
+        trust_problem=problem or f"served by uid {greeting.engine_uid}, you are {greeting.actor}",
+    )
+    return facts, Report(place / "telemetry", place / "telemetry", "off", 0, ())
 
 
 def nested(repository: Repository, place: Path) -> tuple[str, ...]:
@@ -117,6 +160,14 @@ def _ledger(call: Call) -> VerifyReport | None:
         return None
     except IntegrityError as error:
         return VerifyReport("corrupt", error.code, 0, 0)
+
+
+def _store(call: Call, repository: Repository) -> tuple[StoreFacts | None, str]:
+    """The database that is the store, None for files, and why it is not to be used."""
+    try:
+        return home_of(repository, state_dir(repository, call.environ), call.environ).described(), ""
+    except AutopilotError as error:
+        return None, f"{error.code}: {error.detail or error.where}; {error.reasons()[0].remedy}"
 
 
 def _git_version() -> str:

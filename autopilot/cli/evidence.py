@@ -122,6 +122,8 @@ def _export(args: Namespace, call: Call) -> int:
         # A rehearsal writes below a folder that goes away; what it says is where the files would be.
         target = Path(args.out).absolute() if args.out else None
         rehearsed = workspace.engine.state_dir / "out" if call.dry_run and target is not None else target
+        if call.dry_run and workspace.is_remote:
+            raise ContractError("bad_usage", where="--dry-run", detail="what the client writes are your own files")
         exported = workspace.evidence.export(task_id, rehearsed)
         real = target or workspace.state_dir / "evidence"
         written = rehearsed or workspace.engine.state_dir / "evidence"

@@ -24,23 +24,21 @@ from typing import Any
 from autopilot.cli import console, opened, options
 from autopilot.cli.doctor import nested
 from autopilot.cli.options import Call, Parser
-from autopilot.cli.rehearsal import rehearsing
 from autopilot.kernel.configuration import SETTINGS_FILE, read_location
 from autopilot.kernel.errors import ContractError, RefusedError
 from autopilot.kernel.reasons import Reason, Verdict
 from autopilot.kernel.settings import load_settings
 from autopilot.onboarding.detect import FileEdit, Proposal, propose
 from autopilot.onboarding.doctor import LINE_END_REMEDY, NESTED_REMEDY, line_end_problem, nested_problem
+from autopilot.onboarding.store_setting import with_store
 from autopilot.process.profiles import profile_named
-from autopilot.storage.files.layout import StorePaths
-from autopilot.storage.files.ledger import read_entries
-from autopilot.storage.files.store import read_identity
-from autopilot.storage.files.verify import verify_files
 from autopilot.vcs.obstacles import line_end_conversion
 from autopilot.vcs.repository import Repository
 from autopilot.wiring.full import Outside, Workspace, here
 from autopilot.wiring.lost import Remembered, another, missing, standing_elsewhere, still_there
 from autopilot.wiring.marker import Marker, claimed, read_marker, write_marker
+from autopilot.wiring.rehearsal import rehearsing
+from autopilot.wiring.stores import Home, home_of
 
 # Stands in the diff for the id that does not exist yet.
 _NOT_YET = "0" * 32
@@ -58,6 +56,7 @@ class _Ground:
     known: Marker | None
     present: str
     named: str
+    home: Home
 
 
 def parser() -> Parser:
@@ -68,7 +67,10 @@ def parser() -> Parser:
         "--join", action="store_true", help="the ledger that autopilot.toml names is here, shared from elsewhere"
     )
     begin.add_argument("--replace-lost", action="store_true", help="the repository's ledger is lost: begin a new one")
-    begin.add_argument("--reason", default="", help="how it was lost; goes onto the new ledger's first line")
+    begin.add_argument("--reason", default="", help="how it was lost, for the new ledger; why it is sealed, for --key")
+    begin.add_argument(
+        "--key", default="", metavar="FILE", help="sign the changed configuration with the approver's key in this file"
+    )
     return begin
 
 
@@ -79,6 +81,10 @@ def run(name: str, words: list[str]) -> int:
     call = options.read_call(args)
     if args.replace_lost and not args.reason.strip():
         raise ContractError("reason_missing", where="--reason", detail="how was the ledger lost?")
+    if opened.is_served(call):
+        from autopilot.cli.daemon import seal_remotely  # a repository with a daemon only
+
+        return seal_remotely(call)
     ground = _survey(call)
     if args.replace_lost or _replaces(ground):
         _require_operator(call)
@@ -120,7 +126,9 @@ def _survey(call: Call) -> _Ground:
     settings = root / SETTINGS_FILE
     old = read_location(settings.read_bytes() if settings.is_file() else None, outside.environ)
     state = (root / old.state_dir).absolute()
-    present = read_identity(StorePaths(state)) if StorePaths(state).identity.exists() else ""
+    named = known.ledger if known else old.ledger_id
+    home = home_of(repository, state, outside.environ)
+    present = home.present(named)
     proposal = propose(root, ledger_id="" if old.ledger_id else present or _NOT_YET)
     notes = (*proposal.notes, *_obstacles(repository, state, outside))
     proposal = dataclasses.replace(proposal, notes=notes)
@@ -131,9 +139,23 @@ def _survey(call: Call) -> _Ground:
         # A state/ folder of the project's own moves ours; the ledger is made where the file will say.
         location = read_location(proposal.files[SETTINGS_FILE].encode(), outside.environ)
         state = (root / location.state_dir).absolute()
-        present = read_identity(StorePaths(state)) if StorePaths(state).identity.exists() else ""
+        home = home_of(repository, state, outside.environ)
+        present = home.present(named)
         outside = dataclasses.replace(outside, environ={**outside.environ, "AUTOPILOT_STATE_DIR": str(state)})
-    return _Ground(repository, outside, state, proposal, known, present, old.ledger_id)
+    if home.shared:
+        proposal = dataclasses.replace(proposal, edits=_naming_store(root, proposal.edits, home.shown))
+    return _Ground(repository, outside, state, proposal, known, present, old.ledger_id, home)
+
+
+def _naming_store(root: Path, edits: tuple[FileEdit, ...], store: str) -> tuple[FileEdit, ...]:
+    """The edits, with the store in `autopilot.toml` if it is not named there: other clones have no variable of ours."""
+    path = root / SETTINGS_FILE
+    there = path.read_text("utf-8") if path.is_file() else ""
+    mine = next((edit for edit in edits if edit.path == SETTINGS_FILE), FileEdit(SETTINGS_FILE, there, there))
+    if read_location(mine.new.encode(), {}).store:
+        return edits
+    named = dataclasses.replace(mine, new=with_store(mine.new, store))
+    return (*(edit for edit in edits if edit.path != SETTINGS_FILE), named)
 
 
 def _obstacles(repository: Repository, state: Path, outside: Outside) -> tuple[str, ...]:
@@ -172,7 +194,8 @@ def _check_ledger(ground: _Ground, args: Namespace) -> str:
 
 
 def _remembered(ground: _Ground) -> Remembered:
-    return Remembered(ground.repository, ground.state_dir, ground.known, ground.named)
+    store = ground.home.shown if ground.home.shared else ""
+    return Remembered(ground.repository, ground.state_dir, ground.known, ground.named, store)
 
 
 def _replaces(ground: _Ground) -> bool:
@@ -183,8 +206,7 @@ def _replaces(ground: _Ground) -> bool:
 
 def _replaced_by(ground: _Ground) -> str:
     """The lost ledger whose place the one that is here took; empty if it took none."""
-    paths = StorePaths(ground.state_dir)
-    genesis = next(iter(read_entries(paths, ground.present, 0, 1)))
+    genesis = ground.home.genesis(ground.present)
     return str((genesis.data.get("replaced") or {}).get("ledger", ""))
 
 
@@ -195,7 +217,7 @@ def _show(ground: _Ground) -> None:
     if diff:
         console.show(console.clean_lines(diff.replace(_NOT_YET, "<made by init>")).rstrip("\n"))
     if not ground.present:
-        console.show(f"a new ledger in {ground.state_dir}")
+        console.show(f"a new ledger in {ground.home.shown}")
 
 
 def _confirm(args: Namespace, call: Call, question: str) -> None:
@@ -240,7 +262,7 @@ def _mark(ground: _Ground) -> None:
         known = read_marker(ground.repository.common_dir)
         if known is not None and known.ledger == ground.present:
             return
-        report = verify_files(ground.state_dir)
+        report = ground.home.verify(ground.present)
         if not report.intact:
             raise report.error()
         write_marker(ground.repository.common_dir, Marker(ground.present, report.entries))
@@ -259,13 +281,29 @@ def _seal(ground: _Ground, args: Namespace, call: Call, *, confirmed: bool) -> b
             options.require_person(call, "init")
             if call.caller.kind == "human" and not confirmed and not call.dry_run:
                 _confirm(args, call, "seal it?")
+        signed = b""
+        if args.key and workspace.config.needs_signature(workspace.ledger.view().state):
+            signed = _signed(workspace, args, call)
         if call.dry_run:
             with rehearsing(workspace, ground.outside) as rehearsed:
-                return rehearsed.config.seal(call.caller) is not None
-        entry = workspace.config.seal(call.caller)
+                return rehearsed.config.seal(call.caller, signed=signed) is not None
+        entry = workspace.config.seal(call.caller, signed=signed)
     if entry is not None:
         console.say(f"sealed {SETTINGS_FILE}, ledger line {entry.seq}")
     return entry is not None
+
+
+def _signed(workspace: Workspace, args: Namespace, call: Call) -> bytes:
+    """The approver's signature under the change that is sealed."""
+    from autopilot.approvals.signatures import as_note
+    from autopilot.cli import approver, approver_key
+
+    options.require_terminal(call, "init --key")
+    asked = workspace.config.asked()
+    for line in approver.described(asked):
+        console.say(line)
+    approver.confirm(asked)
+    return as_note(approver.signed(asked, approver_key.opened_key(call, Path(args.key)), args.reason))
 
 
 def _named(edit: FileEdit, ledger: str) -> FileEdit:
@@ -302,6 +340,8 @@ def _tell(ground: _Ground, call: Call, *, written: list[str], complete: bool) ->
             "notes": list(ground.proposal.notes),
             "missing": missing,
         }
+        if ground.home.shared:
+            shown["store"] = ground.home.shown
         if call.dry_run:
             shown |= {"dry_run": True, "diff": ground.proposal.diff().replace(_NOT_YET, "<made by init>")}
         console.emit(shown)
@@ -309,7 +349,7 @@ def _tell(ground: _Ground, call: Call, *, written: list[str], complete: bool) ->
         console.show(f"nothing to do: this repository is governed by ledger {ground.present}")
     elif not call.dry_run:
         console.show(
-            f"governed by ledger {ground.present} in {ground.state_dir}; wrote {', '.join(written) or 'no file'}"
+            f"governed by ledger {ground.present} in {ground.home.shown}; wrote {', '.join(written) or 'no file'}"
         )
     for item in missing if not call.as_json else ():
         console.say(f"missing for {_PROFILE}: {console.clean(item)}")

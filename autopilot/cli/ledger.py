@@ -1,10 +1,11 @@
-"""`autopilot ledger`: log, verify, repair; `cli.checkpoints` has checkpoint, prove and export.
+"""`autopilot ledger`: log, verify, repair; `cli.checkpoints` has checkpoint, prove and export, `cli.witness` witness.
 
 `verify` and `repair` read the files themselves: they must work where the store refuses to open.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import sys
@@ -14,24 +15,27 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from autopilot.cli import checkpoints, console, opened, options
+from autopilot.cli import anchors, checkpoints, console, opened, options, witness
 from autopilot.cli.options import Call, Parser
 from autopilot.kernel.clock import SystemClock
 from autopilot.kernel.errors import ContractError
 from autopilot.kernel.reason_codes import REASON_CODES
-from autopilot.ledger.anchoring import Held
 from autopilot.ledger.entry import LedgerEntry
 from autopilot.ledger.kinds import KINDS
-from autopilot.ledger.verify import VerifyReport, corrupt
+from autopilot.ledger.verify import VerifyReport
 from autopilot.process.fold import ProcessFold
 from autopilot.storage.files.checkpoints import CheckpointFiles
 from autopilot.storage.files.layout import StorePaths
 from autopilot.storage.files.repair import RepairReport, repair
 from autopilot.storage.files.store import StoreParts, read_identity
 from autopilot.vcs.repository import Repository
+from autopilot.wiring.anchors import Commits, verify_anchored
 from autopilot.wiring.checkpoints import NOTHING_GIVEN, Given, Verified, verify_state
 from autopilot.wiring.full import state_dir
+from autopilot.wiring.ledgers import AskedLedger, LedgerFiles, LedgerServed
 from autopilot.wiring.marker import Marker, read_marker, write_marker
+from autopilot.wiring.packs import opened_copy
+from autopilot.wiring.stores import address_of, home_of, lent, named_ledger
 
 CORRUPT = 3
 
@@ -47,9 +51,12 @@ def parser() -> Parser:
     verifying = options.verb(
         verbs, "verify", "check every line, the lease log and what is known from outside; exit 3 if corrupt"
     )
-    verifying.add_argument("--state", metavar="DIR", help="a copy of the state directory instead of the repository's")
+    verifying.add_argument(
+        "--state", metavar="DIR", help="instead of the repository's: a copy of the state directory, or an audit pack"
+    )
     checkpoints.add_options(verifying)
     checkpoints.add_verbs(verbs)
+    witness.add_verb(verbs)
     repairing = options.verb(
         verbs, "repair", "keep what verifies, quarantine the rest, put it on record (a person)", mutating=True
     )
@@ -61,7 +68,10 @@ def run(name: str, words: list[str]) -> int:
     """Run one verb."""
     del name
     args = parser().parse_args(words)
-    return _VERBS[args.verb](args, options.read_call(args))
+    call = options.read_call(args)
+    if args.verb not in _ASKED_OF_A_DAEMON:
+        opened.require_files(call, f"ledger {args.verb}")
+    return _VERBS[args.verb](args, call)
 
 
 def verify_here(call: Call) -> tuple[VerifyReport, Path]:
@@ -75,21 +85,22 @@ def verify_here(call: Call) -> tuple[VerifyReport, Path]:
 
 def _verified_here(call: Call, given: Given) -> tuple[Verified, Path, int]:
     """As `verify_here`, with the checkpoints that were held against it and the floor that the marker gives."""
-    place, floor, ledger = _place(call)
-    verified = verify_state(place, floor, given)
-    if ledger and StorePaths(place).identity.exists() and read_identity(StorePaths(place)) != ledger:
-        # Intact in itself, and not this repository's: the one that was here is gone.
-        verified = Verified(corrupt("missing", 0, detail=f"the repository's ledger is {ledger}", where=str(place)))
-    return verified, place, floor
+    place, floor, ledger = _place(call, known=bool(given.notes))
+    return verify_state(place, floor, dataclasses.replace(given, ledger=ledger)), place, floor
 
 
-def _place(call: Call) -> tuple[Path, int, str]:
-    """The state directory, and the least number of entries and the ledger's id as the marker remembers them."""
+def _place(call: Call, *, objects: bool = False, known: bool = False) -> tuple[Path, int, str]:
+    """The state directory, and the least number of entries and the ledger's id as the marker remembers them.
+
+    ContractError `not_a_workspace` where nothing says that there is a ledger; `known` says that something does.
+    """
     repository = Repository.locate(call.directory)
     place, marker = state_dir(repository, call.environ), read_marker(repository.common_dir)
-    if marker is None and not StorePaths(place).identity.exists():
-        raise ContractError("not_a_workspace", where=str(repository.root), detail=f"no ledger in {place}")
-    return place, marker.size if marker else 0, marker.ledger if marker else ""
+    home, named = home_of(repository, place, call.environ), named_ledger(repository, call.environ)
+    if marker is None and not known and not home.present(named):
+        raise ContractError("not_a_workspace", where=str(repository.root), detail=f"no ledger in {home.shown}")
+    # Where it is in a database: a copy of what that holds now.
+    return lent(home, named, objects=objects), marker.size if marker else 0, marker.ledger if marker else ""
 
 
 def _log(args: Namespace, call: Call) -> int:
@@ -131,13 +142,19 @@ def _line(entry: LedgerEntry) -> str:
 
 def _verify(args: Namespace, call: Call) -> int:
     given = checkpoints.given_of(args)
-    held: tuple[Held, ...] = ()
-    if checkpoints.is_partial(args):
-        place, floor = (Path(args.state).absolute(), 0) if args.state else _place(call)[:2]
-        report = checkpoints.verify_part(args, place, floor)
-    else:
-        verified = verify_state(Path(args.state).absolute(), 0, given) if args.state else _verified_here(call, given)[0]
-        report, held = verified.report, verified.held
+    if not args.state and opened.is_served(call):
+        return _verify_served(args, call, given)
+    with contextlib.ExitStack() as stack:
+        copy = stack.enter_context(opened_copy(Path(args.state).absolute())) if args.state else None
+        if args.anchors:
+            place, floor, ledger = (copy, 0, "") if copy else _place(call, known=True)
+            return _verify_anchored(args, call, LedgerFiles(place, floor, dataclasses.replace(given, ledger=ledger)))
+        if checkpoints.is_partial(args):
+            place, floor = (copy, 0) if copy else _place(call)[:2]
+            verified = Verified(checkpoints.verify_part(args, place, floor))
+        else:
+            verified = verify_state(copy, 0, given) if copy else _verified_here(call, given)[0]
+    report, held = verified.report, verified.held
     if call.as_json:
         console.emit(report.as_dict())
     elif report.intact:
@@ -153,6 +170,30 @@ def _verify(args: Namespace, call: Call) -> int:
     return 0 if report.intact else CORRUPT
 
 
+def _verify_served(args: Namespace, call: Call, given: Given) -> int:
+    """Ask the daemon: every line, against what it keeps and what the caller kept."""
+    if checkpoints.is_partial(args):
+        opened.require_files(call, "ledger verify of a part")
+    with opened.reading(call) as workspace:
+        ledger = LedgerServed(workspace.ledger, given)
+        if args.anchors:
+            return _verify_anchored(args, call, ledger)
+        report = ledger.verify().report
+    if call.as_json:
+        console.emit(report.as_dict())
+    elif report.intact:
+        console.show(f"intact: {report.entries} entries, last line {report.seq}; as the daemon says")
+    else:
+        console.show(f"corrupt: {report.reason} at line {report.seq}; {report.entries} entries verify before it")
+        console.next_step(_remedy(report))
+    return 0 if report.intact else CORRUPT
+
+
+def _verify_anchored(args: Namespace, call: Call, ledger: AskedLedger) -> int:
+    commits = Commits(Repository.locate(call.directory), args.anchors)
+    return anchors.show_report(verify_anchored(commits, ledger, covers_head=args.covers_head), call)
+
+
 def _remedy(report: VerifyReport) -> str:
     """What to do about a ledger that does not verify. The lease log alone is repaired, not restored."""
     if report.where.endswith("leases.wal"):
@@ -163,6 +204,8 @@ def _remedy(report: VerifyReport) -> str:
 def _repair(args: Namespace, call: Call) -> int:
     options.require_person(call, "ledger repair")
     repository = Repository.locate(call.directory)
+    if address_of(repository, call.environ) is not None:
+        raise options.usage_error("the ledger is in PostgreSQL", remedy="restore the database from its backup")
     report, place = verify_here(call)
     marker = read_marker(repository.common_dir)
     found = f"{report.status}: {report.reason}" if report.reason else report.status
@@ -204,15 +247,18 @@ def _prove(args: Namespace, call: Call) -> int:
 
 
 def _export(args: Namespace, call: Call) -> int:
-    place, floor, _ = _place(call)
+    place, floor, _ = _place(call, objects=args.objects)
     return checkpoints.export(args, call, place, floor)
 
 
+# The others work on the files, which are the engine's user's.
+_ASKED_OF_A_DAEMON = ("log", "verify", "checkpoint", "witness")
 _VERBS: dict[str, Callable[[Namespace, Call], int]] = {
     "log": _log,
     "verify": _verify,
     "checkpoint": checkpoints.checkpoint,
     "prove": _prove,
     "export": _export,
+    "witness": witness.witness,
     "repair": _repair,
 }

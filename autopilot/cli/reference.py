@@ -18,10 +18,12 @@ from autopilot.kernel.reason_codes import REASON_CODES, Standing
 # What the object of `--json` holds beside `schema_version`, for each command that answers without an error.
 SHAPES: dict[str, tuple[str, ...]] = {
     "init": ("ledger", "state_dir", "files", "notes", "missing"),
+    "daemon": ("ledger", "socket", "trust_mode", "pid"),
+    "daemon --init": ("ledger", "state_dir", "socket", "config", "settings"),
     "doctor": ("status", "trust_mode", "checks", "telemetry_dropped"),
     "status": ("ledger", "seq", "trust_mode", "tasks"),
     "next": ("task", "phase", "missing", "approvals"),
-    "task open": ("task",),
+    "task open": ("task", "uncommitted"),
     "task list": ("tasks",),
     "task show": ("task",),
     "task close": ("task", "move"),
@@ -41,8 +43,13 @@ SHAPES: dict[str, tuple[str, ...]] = {
     "lease release": ("task", "released"),
     "lease force": ("task", "taken", "fence"),
     "lease show": ("task", "phase", "lease", "highest_fence"),
-    "approve": ("task", "subject", "answer", "seq", "expires_at", "advisory"),
+    "approve": ("task", "subject", "answer", "seq", "expires_at", "advisory", "key"),
+    "approve --request": ("task", "subject", "answer", "path"),
     "reject": ("task", "subject", "answer", "seq"),
+    "approver keygen": ("name", "id", "vkey", "path"),
+    "approver show": ("name", "id", "vkey", "path"),
+    "approver sign": ("subject", "approver", "key", "expires_at", "path"),
+    "approver list": ("signed", "approvers"),
     "attest check": ("task", "outcome", "phase", "sha256", "baseline", "version", "severity", "drift"),
     "attest baseline": ("task", "sha256", "seq"),
     "guard check": ("decision", "rule", "capability", "reasons", "allowed_now", "seq"),
@@ -53,8 +60,19 @@ SHAPES: dict[str, tuple[str, ...]] = {
     "ledger log": ("records",),
     "ledger verify": ("status", "reason", "seq", "entries"),
     "ledger checkpoint": ("ledger", "size", "root", "key", "vkey", "new_key", "path", "seq", "note"),
+    "store setup": ("store", "applied", "granted"),
+    "store setup --dry-run": ("store", "pending", "granted", "dry_run"),
+    "store migrate": ("ledger", "from", "to", "entries", "objects", "checkpoints", "resumed"),
+    "store migrate --dry-run": ("ledger", "from", "to", "entries", "dry_run"),
     "ledger export": ("folder", "ledger", "entries", "signed", "objects", "files"),
+    "ledger export --format tlog-tiles": ("folder", "origin", "size", "files", "written"),
     "ledger prove": ("origin", "seq", "body", "leaf", "size", "root", "path", "checkpoint"),
+    "ledger verify --anchors": ("status", "reason", "seq", "entries", "anchors"),
+    "ledger checkpoint --commit-msg": ("trailer", "path"),
+    "ledger checkpoint --install-hook": ("hook", "changed", "aside", "diff"),
+    "ledger prove --from": ("from", "path", "checkpoint"),
+    "ledger witness": ("origin", "size", "root", "before", "witness", "seconds", "note"),
+    "ledger witness --new-key": ("name", "key", "vkey", "path"),
     "ledger repair": ("entries", "seq", "cause", "dropped", "dropped_entries"),
     "checkpoint validate": ("status", "checks"),
     "audit": ("status", "ledger", "entries", "task", "totals", "checks", "findings"),
@@ -83,7 +101,8 @@ agents wrote is shown without control and invisible characters.
 | | `AUTOPILOT_LEASE` as `<fence>:<token>` | the session's own lease |
 
 The option goes over the variable. In trust mode 0 all of this is a statement and no proof. What is a person's alone is
-refused with `not_a_terminal` (exit 1) to a caller of kind `human` whose stdin is no terminal: `approve`, `reject`,
+refused with `not_a_terminal` (exit 1) to a caller of kind `human` whose stdin is no terminal: `approve` (but
+`--request` and `--grant`, which decide nothing), `reject`, `approver keygen`, `approver sign`,
 `flags set` to a weaker mode, `lease force`, `task resume`, `task close --abandon`, `attest baseline`, `init` of a
 changed configuration or with `--replace-lost`, `ledger repair`, `ledger checkpoint --new-key`. To an agent they are
 refused with or without one. The false claim is on the ledger, where there is one, as a `violation` under the name that
@@ -106,7 +125,8 @@ A task is `{"id", "title", "profile", "phase", "epoch", "base_tree", "lease", "h
 `{"resource", "fence", "actor", "expires_in_seconds"}`, `held` null or a reason, `waiting_on` the reasons that a person
 must see to. Epochs count from 0, fences from 1. A move is `{"from", "to", "seq", "hash"}`. `next` lists `missing` as
 `{"artifact", "code", "detail", "remedy", "command"}` and `approvals` as `{"subject", "kind", "why"}`; with `--write` it
-adds `written`. `status` shows all open tasks and the ten that ended last. The `content` of `evidence show` is text, or
+adds `written`. `uncommitted` are the paths that count as changes of the task though nobody committed them. `status`
+shows all open tasks and the ten that ended last. The `content` of `evidence show` is text, or
 base64 where `encoding` says so.
 
 | command | the object holds |

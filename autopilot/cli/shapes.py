@@ -14,9 +14,8 @@ from autopilot.wiring.full import Workspace
 
 def task_dict(workspace: Workspace, task: TaskState) -> dict[str, Any]:
     """A task: where it is, who holds it, what it waits for."""
-    held = workspace.ledger.view().leases.held(task.id)
-    now = workspace.engine.now()
-    return {**outline(task), "lease": None if held is None or held.ran_out(now) else held.shown(now)}
+    held = workspace.leases.held(task.id)
+    return {**outline(task), "lease": None if held is None else held.shown(workspace.engine.now())}
 
 
 def outline(task: TaskState) -> dict[str, Any]:

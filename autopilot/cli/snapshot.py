@@ -29,9 +29,12 @@ def keep(workspace: Workspace) -> None:
 
 def take(workspace: Workspace) -> dict[str, Any]:
     """The snapshot of now. Without sizes if others appended meanwhile: what was read then belongs to no size."""
-    before = _sizes(workspace.state_dir)
+    local = not (workspace.is_remote or workspace.home.shared)
+    before = _sizes(workspace.state_dir) if local else {}
     view = workspace.ledger.view()
-    sizes = before if before == _sizes(workspace.state_dir) else {}
+    sizes: dict[str, Any] = {"trust_mode": workspace.engine.trust_mode}
+    if local:
+        sizes = before if before == _sizes(workspace.state_dir) else {}
     shown = [_shown(view, task) for task in _chosen(tuple(view.state.tasks.values()))]
     return {"format": FORMAT, "ledger": workspace.ledger.ledger_id, "seq": view.head.seq, **sizes, "tasks": shown}
 

@@ -23,6 +23,7 @@ KEY_FILE = "key.pem"
 def export(args: Namespace, call: Call) -> int:
     """Sign and hand out; nothing is appended, and a dry run writes no file."""
     task_id = options.task_named(args)
+    opened.require_files(call, "evidence export --format in-toto")
     with opened.reading(call) as workspace:
         bundle = signed_statements(workspace, task_id)
     files = _files(bundle, Path(args.out).absolute()) if args.out else {}

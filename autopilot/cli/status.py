@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 FORMAT = 1
 PLACE = "cache/status.json"
 ENDED_SHOWN = 10
-_MODE = (
+_MODES = (
     "trust mode 0, advisory: edits are found by the chain, a ledger rewritten whole only against a checkpoint kept "
-    "elsewhere"
+    "elsewhere",
+    "trust mode 1, split: the engine is another user, whose ledger no agent can write",
+    "trust mode 2, contained: split, and the agent itself is sandboxed",
 )
 
 
@@ -90,7 +92,7 @@ def _opened(path: str, flags: int) -> int:
 
 def _plain_root() -> tuple[str, bytes]:
     """The repository we are in and its `autopilot.toml`; empty where finding the state takes more than a look."""
-    if "AUTOPILOT_STATE_DIR" in os.environ or "AUTOPILOT_STORE" in os.environ:
+    if any(f"AUTOPILOT_{name}" in os.environ for name in ("STATE_DIR", "STORE", "SOCKET")):
         return "", b""
     root = os.getcwd()  # noqa: PTH109
     while not os.path.lexists(f"{root}/.git"):
@@ -104,7 +106,7 @@ def _plain_root() -> tuple[str, bytes]:
     except OSError:
         return "", b""
     # Not parsed here: whatever may be one of these keys, or an escaped one, is left to the full reading.
-    if b"state_dir" in settings or b"store" in settings or b"\\" in settings:
+    if any(key in settings for key in (b"state_dir", b"store", b"daemon", b"\\")):
         return "", b""
     return root, settings
 
@@ -134,15 +136,21 @@ def _render(shown: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         import json
 
-        public = {"ledger": shown["ledger"], "seq": shown["seq"], "trust_mode": 0, "tasks": shown["tasks"]}
+        public = {"ledger": shown["ledger"], "seq": shown["seq"], "trust_mode": _mode(shown), "tasks": shown["tasks"]}
         sys.stdout.write(json.dumps({"schema_version": 1, **public}) + "\n")
         return
     lines = [_line(task) for task in shown["tasks"]]
-    lines.append(f"ledger {shown['ledger']}, last line {shown['seq']}; {_MODE}")
+    lines.append(f"ledger {shown['ledger']}, last line {shown['seq']}; {_MODES[_mode(shown)]}")
     encoding = sys.stdout.encoding or "ascii"
     sys.stdout.write(("\n".join(lines) + "\n").encode(encoding, "backslashreplace").decode(encoding))
     sys.stdout.flush()
     sys.stderr.write(f"next: {_next(shown['tasks'])}\n")
+
+
+def _mode(shown: dict[str, Any]) -> int:
+    """The trust mode; a snapshot on disk is always one of mode 0, because in others there is none."""
+    mode: int = shown.get("trust_mode", 0)
+    return mode
 
 
 def _line(task: dict[str, Any]) -> str:

@@ -21,7 +21,8 @@ def read_status(name: str, words: list[str]) -> tuple[bool, dict[str, Any]]:
     call = options.read_call(parser().parse_args(words))
     with opened.reading(call) as workspace:
         taken = snapshot.take(workspace)
-        with contextlib.suppress(OSError):
-            snapshot.write(workspace, taken)
+        if not workspace.is_remote:
+            with contextlib.suppress(OSError):
+                snapshot.write(workspace, taken)
         now = workspace.engine.now()
         return call.as_json, with_times(taken, now.boot_id, now.boot_ns)

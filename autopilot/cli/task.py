@@ -11,7 +11,6 @@ from autopilot.cli.options import Call, Parser
 from autopilot.cli.shapes import task_dict
 from autopilot.kernel.errors import ContractError
 from autopilot.onboarding.doctor import LINE_END_REMEDY, line_end_problem
-from autopilot.process.origin import uncommitted
 from autopilot.process.profiles import PROFILES
 from autopilot.vcs.obstacles import line_end_conversion
 
@@ -48,8 +47,8 @@ def run(name: str, words: list[str]) -> int:
 def _open(args: Namespace, call: Call) -> int:
     with opened.writing(call) as workspace:
         task = workspace.tasks.open(args.task, title=args.title, profile=args.profile, caller=call.caller)
-        shown = {"task": task_dict(workspace, task)}
-        loose = sorted(uncommitted(workspace.site, task))
+        loose = workspace.inspection.uncommitted(task.id)
+        shown = {"task": task_dict(workspace, task), "uncommitted": list(loose)}
         setting = line_end_conversion(workspace.repository, call.environ)
     call.answer(shown, f"opened {task.id} in {task.stage}, on tree {task.base_tree}")
     if setting:

@@ -43,9 +43,10 @@ _READING = frozenset(
         ("guard", "check"),
         ("guard", "explain"),
         ("flags", "list"),
+        ("approver", "list"),
     }
 )
-_GROUPS = frozenset({"task", "evidence", "attest", "lease", "ledger", "guard", "flags"})
+_GROUPS = frozenset({"task", "evidence", "attest", "lease", "ledger", "guard", "flags", "approver", "store"})
 _GLOBAL_SWITCHES = frozenset({"--json", "--dry-run"})
 # Exactly those that `cli.main` skips with their value when it looks for the command.
 _GLOBAL_OPTIONS = frozenset({"--actor", "--session", "--actor-kind", "-C", "--directory"})
@@ -56,6 +57,8 @@ _PROCESS_OPTIONS = (
     | _GLOBAL_OPTIONS
     | names("--help -h --title --profile --to --reason --write --as --phase --prompt --out")
 )
+# Bringing in a signed approval. Neither a subject nor a key: those answer, and only a person does.
+_BRINGING_OPTIONS = _GLOBAL_SWITCHES | _GLOBAL_OPTIONS | names("--help -h --grant")
 
 # Set before a command. The rest of AUTOPILOT_* is configuration: where the state lies, thresholds, flags.
 _ALLOWED_VARIABLES = frozenset(
@@ -66,6 +69,7 @@ _ALLOWED_VARIABLES = frozenset(
 PERSONS_WORDS = frozenset(
     {
         "approve",
+        "approver",
         "reject",
         "flags",
         "force",
@@ -114,11 +118,15 @@ def _judge_command(rest: tuple[str, ...], words: tuple[str, ...]) -> Need:
     if (verb, sub) in _READING or sub in ("--help", "-h"):
         return needs(READ)
     with_task = _PROCESS.get((verb, sub))
+    brings = verb == "approve" and any(word.partition("=")[0] == "--grant" for word in rest)
+    if brings:
+        # What it brings in is signed by a person or worth nothing; without the option the command is a person's.
+        with_task = True
     if with_task is None:
         return never("autopilot " + (f"{verb} {sub}" if sub else verb))
     if (verb, sub) == ("task", "close") and any(_abbreviates(word, "--abandon", 3) for word in rest):
         return never("autopilot task close --abandon")
-    unknown = _unknown_option(words)
+    unknown = _unknown_option(words, _BRINGING_OPTIONS if brings else _PROCESS_OPTIONS)
     targets = _values(words, ("--out",))
     if unknown or targets is None:
         return never(f"autopilot {verb} with {unknown or '--out without a folder'}, which is not opened to agents")
@@ -141,10 +149,10 @@ def _values(words: tuple[str, ...], options: tuple[str, ...]) -> tuple[str, ...]
     return tuple(found)
 
 
-def _unknown_option(words: tuple[str, ...]) -> str:
-    """The first option that no command of an agent has; empty if there is none. Text with blanks is no option."""
+def _unknown_option(words: tuple[str, ...], known: frozenset[str]) -> str:
+    """The first option that is not `known`; empty if there is none. Text with blanks is no option."""
     for word in words:
-        if word[:1] == "-" and word != "-" and " " not in word and word.partition("=")[0] not in _PROCESS_OPTIONS:
+        if word[:1] == "-" and word != "-" and " " not in word and word.partition("=")[0] not in known:
             return word[:60]
     return ""
 

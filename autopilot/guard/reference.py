@@ -85,7 +85,8 @@ refused.
 `approve`, `reject`, `flags set`, `lease force`, `hook`, `init`, `ledger repair`, `task close --abandon`, `task resume`,
 `attest baseline`, and every engine command that the guard's table does not open to agents; calling itself anything else
 than an agent (`--actor-kind`, `AUTOPILOT_ACTOR_KIND`); engine settings before a command (`AUTOPILOT_STATE_DIR=…`);
-`git clean -x`, `git clean -X` and `git stash --all`, which take `state/` away.
+`git clean -x`, `git clean -X` and `git stash --all`, which take `state/` away. `approve TASK --grant FILE` is
+open to agents: it brings in what a person signed, and answers nothing itself.
 
 An engine command acts where it starts, and `-C DIR` or `--directory DIR` moves it: for an agent the folder must lie in
 this repository, links followed, and so must the folder that the host's shell tool starts in. Options of the commands

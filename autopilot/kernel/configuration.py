@@ -10,6 +10,7 @@
       flags        modes of the enforcements
       watchdog     when a task is held for a person
       pins         further files that may not change without approval
+      approvals    whose signed approvals count, and whether others do
 
 Light on purpose: no pydantic here, so that commands which only need a value or the place of the state start
 quickly. Reading and checking a file is `autopilot.kernel.settings`. What is sealed on the ledger is
@@ -29,10 +30,13 @@ from autopilot.kernel.phases import PHASES, Phase
 
 SETTINGS_FILE = "autopilot.toml"
 DEFAULT_STATE_DIR = "state"
+# What AUTOPILOT_SOCKET says to whoever works on the files themselves: the engine's own user.
+NO_DAEMON = "off"
 COMMANDS = ("setup", "build", "test", "coverage", "lint", "ci", "smoke")
 PLACEHOLDERS = ("report", "deps", "source")
 ISOLATIONS = ("none", "auto", "bwrap")
 SEVERITIES = ("warn", "error")
+SIGNED = ("optional", "required")
 
 # A drifted prompt is most harmful where work is judged: there it is an error unless the file says otherwise.
 _DRIFT_IS_ERROR_IN = (Phase.VERIFY, Phase.REVIEW, Phase.MONITOR)
@@ -136,6 +140,14 @@ class PinSettings:
     extra: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalSettings:
+    """Who may sign approvals: verifier keys, `name+id+key` each. `signed`: whether an approval without one counts."""
+
+    signed: str = "optional"
+    approvers: tuple[str, ...] = ()
+
+
 def default_attestation() -> dict[str, str]:
     """Severity of drift for each phase: `error` in VERIFY, REVIEW and MONITOR, `warn` elsewhere."""
     return {phase.value: "error" if phase in _DRIFT_IS_ERROR_IN else "warn" for phase in PHASES}
@@ -145,13 +157,14 @@ def default_attestation() -> dict[str, str]:
 class Settings:
     """Everything `autopilot.toml` and the environment say, checked and complete.
 
-    `store` and `state_dir` say where the ledger is and are never sealed on it: `store` may hold a password.
+    `store`, `state_dir` and `daemon` say where the ledger is and are never sealed on it: `store` may hold a password.
     `flags` holds only what was set; `kernel.flags` knows the defaults.
     """
 
     ledger_id: str = ""
     state_dir: str = DEFAULT_STATE_DIR
     store: str = ""
+    daemon: str = ""
     python: str = ""
     commands: Mapping[str, Command] = field(default_factory=dict)
     thresholds: Thresholds = field(default_factory=Thresholds)
@@ -162,6 +175,7 @@ class Settings:
     flags: Mapping[str, str] = field(default_factory=dict)
     watchdog: WatchdogSettings = field(default_factory=WatchdogSettings)
     pins: PinSettings = field(default_factory=PinSettings)
+    approvals: ApprovalSettings = field(default_factory=ApprovalSettings)
 
     def command(self, name: str) -> Command | None:
         """The configured command, or None."""
@@ -188,6 +202,7 @@ _SEALED = (
     "flags",
     "watchdog",
     "pins",
+    "approvals",
 )
 _SECTIONS: dict[str, type[Any]] = {
     "thresholds": Thresholds,
@@ -196,6 +211,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "guard": GuardSettings,
     "watchdog": WatchdogSettings,
     "pins": PinSettings,
+    "approvals": ApprovalSettings,
 }
 
 
@@ -225,11 +241,12 @@ def restore_settings(sealed: Mapping[str, Any], *, ledger_id: str = "") -> Setti
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where the workspace keeps its state, and which ledger it names (empty if none)."""
+    """Where the workspace keeps its state, which ledger it names (empty if none), and the daemon's socket, if one."""
 
     state_dir: str
     store: str
     ledger_id: str
+    daemon: str = ""
 
 
 def read_location(data: bytes | None, environ: Mapping[str, str]) -> Location:
@@ -246,10 +263,15 @@ def read_location(data: bytes | None, environ: Mapping[str, str]) -> Location:
         "state_dir": environ.get("AUTOPILOT_STATE_DIR") or content.get("state_dir", DEFAULT_STATE_DIR),
         "store": environ.get("AUTOPILOT_STORE") or content.get("store", ""),
         "ledger_id": content.get("ledger_id", ""),
+        "daemon": environ.get("AUTOPILOT_SOCKET") or content.get("daemon", ""),
     }
     for name, value in values.items():
         if not isinstance(value, str):
             raise ContractError("bad_config", where=f"{SETTINGS_FILE}: {name}", detail="not a string")
+    if values["daemon"] == NO_DAEMON:
+        values["daemon"] = ""
+    if values["daemon"] and not values["daemon"].startswith("/"):
+        raise ContractError("bad_config", where="AUTOPILOT_SOCKET, daemon", detail="not an absolute path")
     return Location(**values)
 
 

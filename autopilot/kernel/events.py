@@ -54,6 +54,13 @@ class TransitionRefused(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ViolationRecorded(Event):
+    """A `violation` line was written; `code` is its reason. Its task is empty where it is the caller's own affair."""
+
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GateJudged(Event):
     """An evidence gate was judged: `passed`, and the codes if not."""
 

@@ -41,8 +41,8 @@ class Files(Protocol):
 
     concurrent: bool
 
-    def open(self, path: Path, flags: int) -> int:
-        """A descriptor; close it with `os.close`."""
+    def open(self, path: Path, flags: int, mode: int = 0o644) -> int:
+        """A descriptor; close it with `os.close`. A file that is made has the rights `mode`."""
         ...
 
     def write(self, descriptor: int, data: bytes) -> None:
@@ -65,8 +65,8 @@ class Files(Protocol):
         """Take the name away."""
         ...
 
-    def make_dir(self, path: Path) -> None:
-        """Make one directory; FileExistsError if it is there."""
+    def make_dir(self, path: Path, mode: int = 0o755) -> None:
+        """Make one directory with the rights `mode`; FileExistsError if it is there."""
         ...
 
     def sync_dir(self, path: Path) -> None:
@@ -79,8 +79,8 @@ class DiskFiles:
 
     concurrent = True
 
-    def open(self, path: Path, flags: int) -> int:
-        return os.open(path, flags, 0o644)
+    def open(self, path: Path, flags: int, mode: int = 0o644) -> int:
+        return os.open(path, flags, mode)
 
     def write(self, descriptor: int, data: bytes) -> None:
         written = os.write(descriptor, data)
@@ -104,8 +104,8 @@ class DiskFiles:
     def remove(self, path: Path) -> None:
         path.unlink()
 
-    def make_dir(self, path: Path) -> None:
-        path.mkdir(mode=0o755)
+    def make_dir(self, path: Path, mode: int = 0o755) -> None:
+        path.mkdir(mode=mode)
 
     def sync_dir(self, path: Path) -> None:
         descriptor = os.open(path, _DIRECTORY)
@@ -165,7 +165,7 @@ def create_all_durably(
         for one in aside:
             _drop(files, one)
     # Also for a file that was there already: whoever made it may not have come to this sync.
-    do([partial(_sync_dir_or_fail, files, folder) for folder in dict.fromkeys(path.parent for path, _ in wanted)])
+    do([partial(sync_dir_or_fail, files, folder) for folder in dict.fromkeys(path.parent for path, _ in wanted)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,25 +232,50 @@ def replace_durably(files: Files, path: Path, data: bytes) -> None:
             raise
         os.close(one.descriptor)
         files.move(one.temporary, path, replace=True)
-        _sync_dir_or_fail(files, path.parent)
+        sync_dir_or_fail(files, path.parent)
 
 
-def make_dir_durably(files: Files, path: Path) -> None:
-    """Make `path` and its missing parents, each synced into its own parent."""
+def make_dir_durably(files: Files, path: Path, *, below: Path | None = None) -> None:
+    """Make `path` and its missing parents, each synced into its own parent.
+
+    With `below` those under it are synced even where they are there: whoever made them may have been killed before.
+    """
     with _storage_errors(path):
-        if path.is_dir():
+        there = path.is_dir()
+        if there and below in (None, path):
             return
-        make_dir_durably(files, path.parent)
-        with contextlib.suppress(FileExistsError):
-            files.make_dir(path)
-        _sync_dir_or_fail(files, path.parent)
+        make_dir_durably(files, path.parent, below=None if path == below else below)
+        if not there:
+            with contextlib.suppress(FileExistsError):
+                files.make_dir(path)
+        sync_dir_or_fail(files, path.parent)
+
+
+def make_empty_durably(files: Files, path: Path) -> None:
+    """Make the empty file `path`, unless it is there: one sync, of its name, which who made it may not have come to."""
+    make_empty(files, path)
+    sync_dir_or_fail(files, path.parent)
+
+
+def make_empty(files: Files, path: Path) -> None:
+    """Make the empty file `path`, unless it is there. The next sync of its folder makes it last."""
+    with _storage_errors(path):
+        os.close(files.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC))
+
+
+def replace_lightly(files: Files, path: Path, data: bytes) -> None:
+    """`replace_durably` without its syncs: for a copy that nothing relies on."""
+    with _storage_errors(path):
+        one = _write_aside(files, path, data)
+        os.close(one.descriptor)
+        files.move(one.temporary, path, replace=True)
 
 
 def remove_durably(files: Files, path: Path) -> None:
     """Take the name away for good: one sync. StorageError if the disk does not."""
     with _storage_errors(path):
         files.remove(path)
-    _sync_dir_or_fail(files, path.parent)
+    sync_dir_or_fail(files, path.parent)
 
 
 def sync_or_fail(files: Files, descriptor: int, path: Path) -> None:
@@ -261,7 +286,8 @@ def sync_or_fail(files: Files, descriptor: int, path: Path) -> None:
         raise StorageError("sync_failed", where=str(path), detail=str(error)) from error
 
 
-def _sync_dir_or_fail(files: Files, path: Path) -> None:
+def sync_dir_or_fail(files: Files, path: Path) -> None:
+    """Sync the folder's names once; StorageError `sync_failed` if that is not certain. Never tried again."""
     try:
         files.sync_dir(path)
     except OSError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Callable
 
 from autopilot.kernel.errors import ContractError
 
@@ -40,11 +41,17 @@ def parse_artifact_name(text: str) -> str:
     return text
 
 
-def new_ledger_id() -> str:
+Draw = Callable[[int], str]
+"""Where chance comes from: that many random bytes, in hex. `drawn` but in a simulation."""
+
+drawn: Draw = secrets.token_hex
+
+
+def new_ledger_id(draw: Draw = drawn) -> str:
     """A random 128-bit id as 32 hex digits."""
-    return secrets.token_hex(16)
+    return draw(16)
 
 
-def new_token() -> str:
+def new_token(draw: Draw = drawn) -> str:
     """A random 128-bit lease token as 32 hex digits."""
-    return secrets.token_hex(16)
+    return draw(16)

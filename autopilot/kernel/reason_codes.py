@@ -104,10 +104,44 @@ REASON_CODES: dict[str, ReasonCode] = {
         "the profile demands isolation that this machine does not have",
         "install bubblewrap: apt-get install bubblewrap",
     ),
+    "daemon_unreachable": _code(
+        _M,
+        "the daemon that this repository is governed by does not answer",
+        "see that it runs (`systemctl status`), or correct AUTOPILOT_SOCKET or `daemon` in autopilot.toml",
+    ),
+    "daemon_busy": _code(_M, "the daemon has more to do than it takes on", "try again in a moment"),
+    "daemon_unsafe": _code(
+        _U, "the daemon would not keep what it claims with this setting", "correct it as said; docs/how-to/daemon.md"
+    ),
+    "daemon_running": _code(_U, "a daemon serves this state already", "stop it first, or use it"),
+    "daemon_untrusted": _code(
+        _I,
+        "what answers at the socket is not the engine's user",
+        "find out who put it there; set AUTOPILOT_SOCKET and AUTOPILOT_ENGINE_UID to what the administrator said",
+    ),
+    "peer_refused": _code(
+        _R, "this user may not connect to the daemon, or not for this", "the administrator adds it to daemon.toml"
+    ),
+    "not_served": _code(_U, "not a worktree of the repository that the daemon serves", "work in one that is"),
+    "bad_frame": _code(_U, "client and daemon do not understand one another", "use the same version on both sides"),
+    "unknown_operation": _code(_U, "the daemon has no such operation", "use the same version on both sides"),
+    "engine_user_only": _code(
+        _M,
+        "this works on the engine's files, which a client of the daemon does not have",
+        "the engine's user runs it, with AUTOPILOT_SOCKET=off and AUTOPILOT_STATE_DIR set to the daemon's",
+    ),
+    "mount_unsafe": _code(
+        _M,
+        "project code would be shown a folder that others than root and the engine's user can exchange",
+        "use an interpreter and read-only folders that root or the engine's user owns; dependencies by commands.setup",
+    ),
     "git_missing": _code(_M, "git is not on this machine", "install git 2.39 or newer"),
     "git_failed": _code(_M, "a git command failed or ran over its time", "`git fsck` names the place of damage"),
     "git_object_missing": _code(
-        _M, "the repository lacks an object", "in a partial or shallow clone fetch it: `git fetch --refetch`"
+        _M,
+        "the repository lacks an object",
+        "in a partial or shallow clone fetch it: `git fetch --refetch`; what another machine sealed lies in its "
+        "state/git: go on there, or copy that folder",
     ),
     "tool_missing": _code(_M, "a configured command is not on this machine", "install it, or correct autopilot.toml"),
     "setup_failed": _code(_M, "the dependencies could not be provided", "run commands.setup by hand and correct it"),
@@ -263,6 +297,31 @@ REASON_CODES: dict[str, ReasonCode] = {
     ),
     "approval_expired": _code(_R, "the approval's time is over", "have a person approve it again"),
     "approval_used": _code(_R, "the approval was used already", "have a person approve it again"),
+    "signature_needed": _code(
+        _W,
+        "an approval must be signed by a registered key",
+        "one who may sign runs `autopilot approve TASK --subject DIGEST --reason TEXT --key FILE`, or signs a request: "
+        "`autopilot approver sign FILE`",
+    ),
+    "signature_bad": _code(
+        _R, "the approval's signature does not hold", "have it signed anew; what was changed on the way is no approval"
+    ),
+    "signer_unknown": _code(
+        _R,
+        "the approval is signed by a key that is not registered",
+        "have one sign whom `autopilot approver list` names, or a person registers the key",
+    ),
+    "malformed_grant": _code(
+        _U, "not a request for an approval, or not a signed one", "give the file as `autopilot approver sign` wrote it"
+    ),
+    "key_within_reach": _code(
+        _U,
+        "the approver's private key would lie, or lies, where the agent works",
+        "keep it outside of repository and state directory, on a medium of its own if you can",
+    ),
+    "key_locked": _code(
+        _U, "the passphrase does not open the approver's key", "type the one that was chosen when the key was made"
+    ),
     "human_only": _code(_R, "only a person may do this", "ask a person to run it at a terminal"),
     "task_held": _code(
         _W, "the task is held", "a person runs `autopilot task resume TASK --reason TEXT` at a terminal"
@@ -325,6 +384,64 @@ REASON_CODES: dict[str, ReasonCode] = {
         "name the key you were given: `--vkey`; where it is the right one the checkpoint is forged",
     ),
     "bad_proof": _code(_I, "a Merkle proof does not hold", "ask for another proof, against the checkpoint you hold"),
+    "unwitnessed": _code(
+        _I,
+        "a checkpoint lacks the signature of a witness that was asked for",
+        "let the witness sign it: `autopilot ledger witness`; if it refuses, its reason is what to look at",
+    ),
+    "older_checkpoint": _code(
+        _R,
+        "the witness has signed for a longer ledger",
+        "hand in the newest checkpoint; if this is the newest, an older state was put back",
+    ),
+    "proof_missing": _code(
+        _U,
+        "nothing shows that the checkpoint continues the one before",
+        "give the ledger (`--state DIR`), or a proof: `autopilot ledger prove --from SIZE`",
+    ),
+    "stale_proof": _code(
+        _R,
+        "the proof does not begin at what the witness signed last",
+        "make it from there: `autopilot ledger prove --from SIZE`",
+    ),
+    "malformed_proof": _code(
+        _U, "not a checkpoint with its proof", "hand in what `autopilot ledger prove --from SIZE` printed"
+    ),
+    "unknown_origin": _code(
+        _R,
+        "the witness has never signed for this ledger",
+        "compare the verifier key with the one you were given, then once with `--first`",
+    ),
+    "witness_store_damaged": _code(
+        _I,
+        "what the witness remembers is not what it signed",
+        "restore the file from a copy; begin anew only if you know why it is gone",
+    ),
+    "malformed_anchor": _code(
+        _I,
+        "a commit's Autopilot-Checkpoint line cannot be read",
+        "look at the commit; once it is explained, name the range behind it: `--anchors COMMIT..HEAD`",
+    ),
+    "no_anchor": _code(
+        _R,
+        "no commit in the range anchors this ledger",
+        "install the hook: `autopilot ledger checkpoint --install-hook`; or name a range that holds an anchor",
+    ),
+    "head_not_covered": _code(
+        _R,
+        "the last commit's checkpoint does not cover what the ledger says of phases",
+        "commit once more with the hook installed (`git commit --allow-empty`), and push that",
+    ),
+    "hook_in_the_way": _code(
+        _R,
+        "another hook is where this one belongs, and one is kept aside already",
+        "put the two together by hand, then install again",
+    ),
+    "hooks_elsewhere": _code(
+        _R,
+        "git takes its hooks from a folder outside of this repository",
+        "set core.hooksPath for this repository alone, then install again",
+    ),
     "key_exposed": _code(
         _I,
         "the signing key is not the owner's alone",
@@ -373,6 +490,35 @@ REASON_CODES: dict[str, ReasonCode] = {
     "sync_failed": _code(
         _I, "the disk refused to sync", "check the disk; then a person runs `autopilot ledger repair --reason TEXT`"
     ),
+    # --- PostgreSQL
+    "store_unreachable": _code(
+        _M, "the database does not answer as a store", "see `autopilot doctor`; check server, address and rights"
+    ),
+    "store_lost": _code(
+        _M, "the connection to the database was lost; nothing of this call was written", "run the command again"
+    ),
+    "commit_unknown": _code(
+        _M,
+        "the connection was lost while committing, and nobody could look whether it stands",
+        "look at `autopilot ledger log --last 5` before you repeat the call",
+    ),
+    "store_schema": _code(
+        _U,
+        "the database's tables are not those of this version",
+        "the owner runs `autopilot store setup URL`, or use a newer autopilot where the tables are newer",
+    ),
+    "store_password": _code(
+        _U,
+        "a password stands in clear in autopilot.toml",
+        "take it out; use PGPASSWORD, ~/.pgpass, or a service file and `postgresql:///?service=NAME`",
+    ),
+    "store_moved": _code(
+        _U, "the ledger was moved to another store", "set `store` in autopilot.toml, or AUTOPILOT_STORE, to where it is"
+    ),
+    "leases_standing": _code(
+        _L, "leases are held, and a store is moved only when nobody works", "let them finish, or release them"
+    ),
+    "pg_missing": _code(_M, "the PostgreSQL driver is not installed", "pip install 'autopilot-governance[pg]'"),
     # --- flags and watchdog
     "loosening_inert": _code(
         _W, "loosening waits for a person", "a person runs `autopilot flags set NAME MODE --reason TEXT` at a terminal"

@@ -24,6 +24,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDic
 from autopilot.kernel.configuration import (
     COMMANDS,
     SETTINGS_FILE,
+    ApprovalSettings,
     Command,
     GuardSettings,
     LeaseSettings,
@@ -48,7 +49,9 @@ CALL_VARIABLES = (
     "AUTOPILOT_ACTOR",
     "AUTOPILOT_ACTOR_KIND",
     "AUTOPILOT_LEASE",
+    "AUTOPILOT_ENGINE_UID",
     "AUTOPILOT_SESSION",
+    "AUTOPILOT_SOCKET",
     "AUTOPILOT_TASK",
     "AUTOPILOT_TEST_DATA",
 )
@@ -150,6 +153,7 @@ def _settings(document: Document) -> Settings:
         ledger_id=document.ledger_id,
         state_dir=document.state_dir,
         store=document.store,
+        daemon=document.daemon,
         python=document.python,
         commands={name: _command(name, document.commands[name]) for name in COMMANDS if name in document.commands},
         thresholds=Thresholds(**document.thresholds.model_dump()),
@@ -160,6 +164,7 @@ def _settings(document: Document) -> Settings:
         flags=dict(document.flags),
         watchdog=WatchdogSettings(**document.watchdog.model_dump()),
         pins=PinSettings(**_tuples(document.pins)),
+        approvals=ApprovalSettings(**_tuples(document.approvals)),
     )
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from autopilot.kernel.canonical import digest_of
-from autopilot.kernel.configuration import ISOLATIONS, SEVERITIES, Settings, restore_settings
+from autopilot.kernel.configuration import ISOLATIONS, SEVERITIES, SIGNED, Settings, restore_settings
 from autopilot.kernel.flags import FLAGS, Mode
 
 
@@ -61,9 +61,10 @@ _STRICTNESS: dict[str, Callable[[Any], int]] = {
     "lease.max_hold_seconds": _lower_but_zero_is_none,
     "watchdog.violations": _lower,
     "watchdog.minutes": _lower,
+    "approvals.signed": SIGNED.index,
 }
 # Lists that permit: every member more is looser. Lists that forbid: every member less is.
-_PERMITTING = frozenset({"sandbox.readonly", "guard.network_hosts", "guard.scratch"})
+_PERMITTING = frozenset({"sandbox.readonly", "guard.network_hosts", "guard.scratch", "approvals.approvers"})
 _FORBIDDING = frozenset({"guard.deny", "pins.extra"})
 
 

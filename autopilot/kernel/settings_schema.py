@@ -6,7 +6,10 @@ for a person, is in `settings`.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import difflib
+import hashlib
 import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
@@ -29,6 +32,7 @@ from autopilot.kernel.phases import PHASES
 _BRACES = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _HOST = re.compile(r"(?:[A-Za-z0-9-]+\.)*[A-Za-z0-9-]+")
 _LEDGER_ID = re.compile(r"[0-9a-f]{32}")
+_KEY_NAME = re.compile(r"[^\s+\x00-\x1f\x7f]{1,128}")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -64,11 +68,26 @@ def _ledger_id(text: str) -> str:
     return text
 
 
+def _verifier_key(text: str) -> str:
+    """The C2SP form of an Ed25519 key. `signing.note` reads it; here it is only held against its own id."""
+    name, _, rest = text.partition("+")
+    key_id, _, encoded = rest.partition("+")
+    try:
+        data = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        data = b""
+    own = hashlib.sha256(name.encode() + b"\n" + data).hexdigest()[:8]
+    if not _KEY_NAME.fullmatch(name) or data[:1] != b"\x01" or len(data) != 33 or key_id != own:
+        raise ValueError("a verifier key, name+id+key, as `autopilot approver keygen` shows it")
+    return text
+
+
 Text = Annotated[str, BeforeValidator(lambda value: _plain_text(value) if isinstance(value, str) else value)]
 Name = Annotated[Text, Field(min_length=1)]
 Host = Annotated[Text, AfterValidator(_host)]
 Folder = Annotated[Text, AfterValidator(_folder)]
 LedgerId = Annotated[Text, AfterValidator(_ledger_id)]
+VerifierKeyText = Annotated[Text, AfterValidator(_verifier_key)]
 Percent = Annotated[int, Field(ge=0, le=100)]
 DeniableCapability = Literal[
     "search", "vcs_read", "edit", "run_tests", "run_command", "vcs_commit", "vcs_push", "network"
@@ -184,6 +203,19 @@ class PinsModel(_Section):
     extra: list[Name] = []
 
 
+class ApprovalsModel(_Section):
+    """`[approvals]`: whose signed approvals count, and whether unsigned ones do."""
+
+    signed: Literal["optional", "required"] = "optional"
+    approvers: list[VerifierKeyText] = []
+
+    @model_validator(mode="after")
+    def _somebody_can_sign(self) -> ApprovalsModel:
+        if self.signed == "required" and not self.approvers:
+            raise ValueError("signed approvals are required, and no approver is named who could sign one")
+        return self
+
+
 CommandName = Literal["setup", "build", "test", "coverage", "lint", "ci", "smoke"]
 Severity = Literal["warn", "error"]
 Mode = Literal["off", "observe", "enforce"]
@@ -197,6 +229,7 @@ class Document(BaseModel):
     ledger_id: LedgerId = ""
     state_dir: Name = DEFAULT_STATE_DIR
     store: Text = ""
+    daemon: Text = ""
     python: Text = ""
     commands: dict[CommandName, CommandModel] = {}
     thresholds: ThresholdsModel = ThresholdsModel()
@@ -207,6 +240,7 @@ class Document(BaseModel):
     flags: dict[Name, Mode] = {}
     watchdog: WatchdogModel = WatchdogModel()
     pins: PinsModel = PinsModel()
+    approvals: ApprovalsModel = ApprovalsModel()
 
     @field_validator("state_dir")
     @classmethod

@@ -26,7 +26,7 @@ from autopilot.leases.records import (
     TaskLeases,
     task_dict,
 )
-from autopilot.leases.terms import Lease, task_of
+from autopilot.leases.terms import Lease, Moment, task_of
 
 LAPSES_KEPT = 8
 """Fences that ran out are remembered per task, this many: enough to tell a slow caller from a forger."""
@@ -41,12 +41,21 @@ _UNKNOWN_TASK = TaskLeases()
 class LeaseBook:
     """A value: `apply` returns the next one. `wal_seq` is the number of the last record in it, 0 for none.
 
-    `parts_due` is not 0 only between the parts of a snapshot.
+    `parts_due` is not 0 only between the parts of a snapshot. `latest` is the latest time of any record of the present
+    boot; what a compaction left out of the log it left out of this too, so it is no part of what makes two books equal.
     """
 
     tasks: Mapping[str, TaskLeases] = field(default_factory=dict)
     wal_seq: int = 0
     parts_due: int = 0
+    latest: Moment | None = field(default=None, compare=False)
+
+    def not_before(self, now: Moment) -> Moment:
+        """`now`, or the latest time on record where the clock of this boot went back: what ran out stays over."""
+        latest = self.latest
+        if latest is None or latest.boot_id != now.boot_id or latest.boot_ns <= now.boot_ns:
+            return now
+        return latest
 
     def of_task(self, task: str) -> TaskLeases:
         """All that is known of `task`; fence 0 and nothing held if it never had a lease."""
@@ -80,7 +89,8 @@ def apply(book: LeaseBook, record: LeaseRecord) -> LeaseBook:
     resource = record.lease.resource if isinstance(record, Grant) else record.resource
     task = task_of(resource)
     after = _STEPS[type(record)](book, book.of_task(task), record)
-    return LeaseBook({**book.tasks, task: after}, book.wal_seq + 1)
+    latest = _later(book.latest, _time_of(record, after))
+    return LeaseBook({**book.tasks, task: after}, book.wal_seq + 1, latest=latest)
 
 
 def apply_all(book: LeaseBook, records: Iterable[LeaseRecord]) -> LeaseBook:
@@ -125,6 +135,19 @@ def observed_digest(book: LeaseBook, task: str) -> str:
     held = book.held(task)
     shown = held and {"resource": held.resource, "fence": held.fence, "session": held.holder.session}
     return digest_of({"task": task, "fence_high": book.fence_high(task), "held": shown})
+
+
+def _time_of(record: Grant | Renew | Release | Expire | Force, after: TaskLeases) -> Moment | None:
+    if isinstance(record, (Grant, Renew)):
+        return None if after.held is None else Moment(after.held.renewed_ns, after.held.boot)
+    return record.at
+
+
+def _later(known: Moment | None, found: Moment | None) -> Moment | None:
+    """The later of two times; one of another boot is of a later boot, for records are in order."""
+    if known is None or found is None:
+        return known or found
+    return known if known.boot_id == found.boot_id and known.boot_ns >= found.boot_ns else found
 
 
 def _corrupt(book: LeaseBook, detail: str) -> IntegrityError:
@@ -195,4 +218,8 @@ def _apply_snapshot(book: LeaseBook, record: Snapshot) -> LeaseBook:
         raise _corrupt(book, f"part {record.part} of a snapshot of {record.parts} out of its place")
     if any(task in book.tasks for task, _ in record.tasks):
         raise _corrupt(book, "a task stands twice in the snapshot")
-    return LeaseBook({**book.tasks, **dict(record.tasks)}, record.wal_seq, record.parts - record.part - 1)
+    latest = book.latest
+    for _, leases in record.tasks:
+        if leases.held is not None:
+            latest = _later(latest, Moment(leases.held.renewed_ns, leases.held.boot))
+    return LeaseBook({**book.tasks, **dict(record.tasks)}, record.wal_seq, record.parts - record.part - 1, latest)

@@ -3,7 +3,8 @@
 The rules:
 
 - A task has at most one lease. A second session waits until the first releases, runs out, or is proved dead.
-- Running out is decided by the boot clock. A renewal after the deadline is refused even if nobody took over: between
+- Running out is decided by the boot clock, and no time on record comes back: a clock that was set back is taken to
+  stand at the latest time of any record. A renewal after the deadline is refused even if nobody took over: between
   the two anyone could have, so the holder has to look at the state again.
 - Another boot id means that every holder of this machine is gone.
 - The same session asking again gets a new fence; what it did under the old one is over. Its hold goes on counting.
@@ -87,6 +88,7 @@ class Forcing:
 def standing(book: LeaseBook, resource: str, claim: Claim, now: Moment) -> tuple[Reason, ...]:
     """Why `claim` does not hold `resource` now; empty if it does."""
     leases = book.of_task(task_of(resource))
+    now = book.not_before(now)
     if claim.fence is not None and claim.fence != leases.fence_high:
         return (_wrong_fence(book, resource, claim),)
     held = leases.held
@@ -134,6 +136,7 @@ def end_proof(lease: Lease, now: Moment, proved_dead: ProvedDead) -> Proof | Non
 
 def expired(book: LeaseBook, now: Moment, proved_dead: ProvedDead = nobody_proved_dead) -> tuple[Expire, ...]:
     """A record for every lease of the book that is over."""
+    now = book.not_before(now)
     found = ((lease, end_proof(lease, now, proved_dead)) for lease in book.leases())
     return tuple(_expire(lease, now, proof) for lease, proof in found if proof is not None)
 
@@ -148,7 +151,7 @@ def grant(
     book: LeaseBook, asking: Asking, now: Moment, times: LeaseTimes, proved_dead: ProvedDead = nobody_proved_dead
 ) -> Decision:
     """A lease for the asking holder, after ending one that is over or its own; `lease_held` if another's stands."""
-    now = now.cut()
+    now = book.not_before(now).cut()
     leases = book.of_task(task_of(asking.resource))
     held, since_ns = leases.held, now.boot_ns
     ending: tuple[LeaseRecord, ...] = ()
@@ -180,7 +183,7 @@ def grant(
 
 def renew(book: LeaseBook, resource: str, claim: Claim, now: Moment, times: LeaseTimes) -> Decision:
     """More time for a lease that still stands, at most up to the longest hold and not more often than the limit."""
-    now = now.cut()
+    now = book.not_before(now).cut()
     held = book.held(task_of(resource))
     reasons = standing(book, resource, claim, now)
     if reasons or held is None:
@@ -206,7 +209,7 @@ def release(book: LeaseBook, resource: str, claim: Claim, caller: Caller, now: M
     reasons = standing(book, resource, claim, now)
     if reasons or held is None:
         return Decision(Verdict(reasons))
-    return Decision(records=(Release(resource, held.fence, caller, now.cut()),))
+    return Decision(records=(Release(resource, held.fence, caller, book.not_before(now).cut()),))
 
 
 def force(book: LeaseBook, resource: str, forcing: Forcing, now: Moment) -> Decision:
@@ -223,7 +226,7 @@ def force(book: LeaseBook, resource: str, forcing: Forcing, now: Moment) -> Deci
         resource=resource,
         fence=book.fence_high(task) + 1,
         ended=None if held is None else held.fence,
-        at=now.cut(),
+        at=book.not_before(now).cut(),
         by=forcing.by,
         reason=forcing.reason,
         observed=forcing.observed,

@@ -54,7 +54,7 @@ def handover(book: LeaseBook, passing: Passing, now: Moment, times: LeaseTimes) 
 
     The new lease keeps holder and token under the next fence. Its hold counts anew: it is another phase.
     """
-    now = now.cut()
+    now = book.not_before(now).cut()
     task = task_of(passing.from_resource)
     held = book.held(task)
     reasons = standing(book, passing.from_resource, passing.claim, now)

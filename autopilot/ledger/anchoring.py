@@ -1,13 +1,14 @@
-"""A ledger held against checkpoints: is what was signed still what stands here?
+"""A ledger held against checkpoints: is what was signed, or committed, still what stands here?
 
 The chain shows that lines follow one another; who rewrites all of it, or cuts it, leaves a chain that verifies. A
-checkpoint fixes the first `size` lines by their Merkle root. What can be wrong, in the order in which it is asked:
+checkpoint fixes the first `size` lines by their Merkle root. It is believed for its signature, or for the commit that
+names it (`ledger.trailers`). What can be wrong, in the order in which it is asked:
 
-- `rewritten`: the first `size` lines are others than those that were signed, and nobody signed what stands here.
-- `forked`: the same, but the ledger's key signed what stands here as well: two histories exist, both signed.
-- `truncated`: fewer lines than were signed, and the state's own memory (head hint, stored checkpoints) knows of more,
+- `rewritten`: the first `size` lines are others than those that were fixed, and nothing fixes what stands here.
+- `forked`: the same, but what stands here was signed or committed as well: two histories exist, both vouched for.
+- `truncated`: fewer lines than were fixed, and the state's own memory (head hint, stored checkpoints) knows of more,
   or is gone.
-- `rolled_back`: fewer lines than were signed, and the state's own memory ends with them: the whole state is an
+- `rolled_back`: fewer lines than were fixed, and the state's own memory ends with them: the whole state is an
   earlier one.
 
 All of them are integrity failures; which it is tells a person where to look. Pure: values in, a report out.
@@ -28,11 +29,12 @@ HINT_LAG_ENTRIES = 64
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A checkpoint whose signature was verified, and where it was found."""
+    """A checkpoint that is believed, where it was found, and why it is believed: it was `signed`, or `committed`."""
 
     checkpoint: Checkpoint
     where: str
     stored: bool = False
+    vouched: str = "signed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def hold_against(report: VerifyReport, present: Present, held: Sequence[Held]) -
         most = max(beyond, key=lambda one: one.checkpoint.size)
         stored = max((one.checkpoint.size for one in held if one.stored), default=0)
         reason = missing_reason(present.size, hint_seq=present.hint_seq, stored=stored)
-        detail = f"{present.size} entries, but {most.checkpoint.size} were signed"
+        detail = f"{present.size} entries, but {most.checkpoint.size} were {most.vouched}"
         return corrupt(reason, present.size, detail=detail, where=most.where)
     return report
 
@@ -100,7 +102,8 @@ def _contradicted(broken: Sequence[Held], agreeing: Sequence[Held]) -> VerifyRep
     good = max((one.checkpoint.size for one in agreeing if one.checkpoint.size < size), default=0)
     # Who signed a longer piece of this history signed its first lines too, and those are not the ones signed before.
     both = next((one for one in agreeing if one.checkpoint.size >= size), None)
-    span = f"lines {good} to {size - 1} are not those that were signed"
+    span = f"lines {good} to {size - 1} are not those that were {first.vouched}"
     if both is not None:
-        return corrupt("forked", good, detail=f"{span}, and these are signed too: {both.where}", where=first.where)
+        detail = f"{span}, and these are {both.vouched} too: {both.where}"
+        return corrupt("forked", good, detail=detail, where=first.where)
     return corrupt("rewritten", good, detail=span, where=first.where)

@@ -110,8 +110,8 @@ def walk(data: bytes, head: Head, ledger: str, visit: Callable[[LedgerEntry], No
             good = (
                 line.startswith(known)
                 and line[-1] == _END
-                and encode(record, option=strict) == body
-                and list(record) == _KEYS
+                and encode(record, None, strict) == body
+                and tuple(record) == KEYS
                 and type(record["data"]) is dict
                 and len(body) <= MAX_BODY_BYTES
                 # `_may_hold_float`, written out: a call costs as much as the look itself.
@@ -134,7 +134,6 @@ def walk(data: bytes, head: Head, ledger: str, visit: Callable[[LedgerEntry], No
 
 
 _END = ord("}")
-_KEYS = list(KEYS)
 _STAMP_LENGTH = len("2026-11-21T03:22:55.000001Z")
 _OUTLINE = bytes.maketrans(b",[e", b"::.")
 _NOT_IN_OUTLINE = bytes(set(range(256)) - set(b':,[.e"tf/ '))

@@ -52,7 +52,15 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             },
             by_store=True,
         ),
-        "config.sealed": Kind("A copy of autopilot.toml was sealed.", {"sha256": "the copy's object", **_MONO}),
+        "config.sealed": Kind(
+            "A copy of autopilot.toml was sealed.",
+            {
+                "sha256": "the copy's object",
+                "approvals": 'who may sign approvals from here on: {"signed","approvers"} as in the copy',
+                "grant": "null, or the signed approval of the change, as in `approval.granted`",
+                **_MONO,
+            },
+        ),
         "task.opened": Kind(
             "A task entered STRATEGIZE.",
             {
@@ -83,6 +91,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 "attestation": 'how the prompt stood: {"status", …}',
                 "judged_tree": "git tree sealed when IMPLEMENT is left, else empty",
                 "config": "object of a newly approved configuration, else empty",
+                "signing": 'with it, who may sign approvals from here on: {"signed","approvers"}; else null',
                 "journal": "object of the journal entry",
                 **_HANDOVER,
                 **_MONO,
@@ -146,10 +155,17 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "approval.granted": Kind(
             "A person approved.",
             {
-                "subject": "what was approved",
+                "subject": 'what was approved: {"ledger","task","epoch","move","kind","digest"}',
+                "subject_sha256": "its digest",
+                "approver": 'who approved: {"id","kind","session"}; of a signed one the key\'s name',
                 "reason": "why",
+                "granted_at": "RFC 3339 UTC",
                 "expires_at": "RFC 3339 UTC",
-                "advisory": "true where actor and engine share a user",
+                "nonce": "32 hex digits of chance",
+                "advisory": "true where nobody signed: actor and engine share a user",
+                "evidence": "digest of the evidence it was given on",
+                "key": "id of the key that signed, or empty",
+                "signature": "base64, or empty",
             },
         ),
         "approval.refused": Kind("A person refused.", {"subject": "what was refused", "reason": "why"}),

@@ -42,10 +42,10 @@ class CompactRange:
         count = len(leaves)
         if count > 1 and count.bit_count() == 1 and self.size % count == 0:
             # A whole perfect subtree, as a full segment is: level by level is several times faster.
-            return self._with_subtree(_perfect_root(leaves), count)
+            return self.with_subtree(perfect_root(leaves), count)
         range_ = self
         for leaf in leaves:
-            range_ = range_._with_subtree(leaf, 1)
+            range_ = range_.with_subtree(leaf, 1)
         return range_
 
     def root(self) -> bytes:
@@ -61,7 +61,8 @@ class CompactRange:
         """The form in which a `segment.opened` line holds it."""
         return {"size": self.size, "hashes": [item.hex() for item in self.hashes]}
 
-    def _with_subtree(self, root: bytes, leaves: int) -> CompactRange:
+    def with_subtree(self, root: bytes, leaves: int) -> CompactRange:
+        """The range with `leaves` further ones, given by the root of their perfect subtree. Its size divides ours."""
         stack = list(self.hashes)
         position = self.size // leaves
         while position & 1:
@@ -82,7 +83,8 @@ def compact_range(stored: dict[str, object]) -> CompactRange:
         raise IntegrityError("bad_link", where="compact range", detail="not hashes") from None
 
 
-def _perfect_root(leaves: Sequence[bytes]) -> bytes:
+def perfect_root(leaves: Sequence[bytes]) -> bytes:
+    """The root over leaf hashes, of which there are as many as a power of two."""
     level = list(leaves)
     while len(level) > 1:
         level = [sha256(b"\x01" + left + right).digest() for left, right in zip(level[::2], level[1::2], strict=True)]

@@ -18,6 +18,10 @@ class Fold(Protocol):
         """The state after `entry`; may be the same object, changed."""
         ...
 
+    def copy(self, state: Any) -> Any:
+        """The same state again, that `apply` can take further without changing the first."""
+        ...
+
     def dump(self, state: Any) -> bytes:
         """The state as bytes, for the object a segment opens with."""
         ...

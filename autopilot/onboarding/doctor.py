@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from autopilot.kernel.reason_codes import REASON_CODES
+from autopilot.onboarding.store import StoreFacts, store_detail, store_remedies
 
 PYTHON_LEAST = (3, 11)
 # The first git that takes its global configuration from GIT_CONFIG_GLOBAL, and so can be kept from reading one.
@@ -35,6 +36,11 @@ _TRUST = {
     2: "mode 2, contained: split, and the agent itself is sandboxed",
 }
 
+_NEXT = {
+    0: "to reach mode 1, run the engine as a user of its own: `autopilot daemon`, docs/how-to/daemon.md",
+    1: "to reach mode 2, run the agent in a container without state and keys: SECURITY.md",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineFacts:
@@ -44,12 +50,17 @@ class MachineFacts:
     git_version: str = ""
     isolation_works: bool = False
     isolation_error: str = ""
+    isolation_by: str = ""
     isolation_wanted: str = "auto"
     state_dir: str = ""
     state_filesystem: str = ""
     state_writable: bool = True
     trust_mode: int = 0
+    trust_problem: str = ""
+    daemon: str = ""
     otel_exporter: str = ""
+    store: StoreFacts | None = None
+    store_problem: str = ""
     ledger_status: str = ""
     ledger_reason: str = ""
     ledger_entries: int = 0
@@ -94,10 +105,29 @@ def diagnose(facts: MachineFacts) -> tuple[Check, ...]:
         _variables(facts),
         _nested(facts),
         _line_ends(facts),
+        _store(facts),
         _ledger(facts),
         _telemetry(facts),
-        Check("trust", facts.trust_mode in _TRUST, _TRUST.get(facts.trust_mode, f"unknown mode {facts.trust_mode}")),
+        _trust(facts),
     )
+
+
+def _store(facts: MachineFacts) -> Check:
+    """Where the ledger is; a database that does not answer, or not with our tables, is no store."""
+    if facts.store_problem:
+        return Check("store", False, facts.store_problem, REASON_CODES["store_unreachable"].remedy)
+    if facts.store is None:
+        return Check("store", True, f"files in {facts.state_dir}" if facts.state_dir else "files")
+    remedies = store_remedies(facts.store)
+    detail = store_detail(facts.store)
+    return Check("store", not remedies, detail, "; ".join(remedies), required=False)
+
+
+def _trust(facts: MachineFacts) -> Check:
+    """The mode that was found to hold, why not a higher one, and how to reach the next."""
+    told = [_TRUST.get(facts.trust_mode, f"unknown mode {facts.trust_mode}"), facts.trust_problem]
+    told.append(_NEXT.get(facts.trust_mode, ""))
+    return Check("trust", facts.trust_mode in _TRUST, "; ".join(part for part in told if part))
 
 
 def nested_problem(paths: tuple[str, ...]) -> str:
@@ -166,7 +196,7 @@ def _git(facts: MachineFacts) -> Check:
 def _isolation(facts: MachineFacts) -> Check:
     required = facts.isolation_wanted == "bwrap"
     if facts.isolation_works:
-        return Check("isolation", True, "bubblewrap works", required=required)
+        return Check("isolation", True, facts.isolation_by or "bubblewrap works", required=required)
     detail = f"bubblewrap does not work: {facts.isolation_error or 'not installed'}"
     remedy = "install bubblewrap: apt-get install bubblewrap; without it, profiles that demand isolation exit with 6"
     return Check("isolation", False, detail, remedy, required=required)

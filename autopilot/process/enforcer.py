@@ -12,66 +12,34 @@ move stands behind the line of a flag that it was not judged by.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, NoReturn
+from dataclasses import replace
+from typing import NoReturn
 
-from autopilot.kernel import events
 from autopilot.kernel.callers import Caller
 from autopilot.kernel.errors import ContractError, IntegrityError, TransitionRefusedError
-from autopilot.kernel.phases import PHASES, Phase, Stage, Terminal, parse_phase, parse_stage
+from autopilot.kernel.phases import Phase, Stage, Terminal, parse_phase, parse_stage
 from autopilot.kernel.reasons import ADMITTED, Reason, Verdict, refused
-from autopilot.leases.handover import handed_on_dict
 from autopilot.leases.terms import Claim
-from autopilot.ledger.entry import Draft, LedgerEntry
-from autopilot.process.admission import Facts, admit, by_mode
-from autopilot.process.desks.attesting import AttestationDesk
+from autopilot.ledger.entry import LedgerEntry
+from autopilot.process.admission import by_mode
+from autopilot.process.assessing import Assessor, asked_move
 from autopilot.process.desks.journaling import JournalDesk
-from autopilot.process.desks.leasing import Footing, LeaseDesk, claim_of
+from autopilot.process.desks.leasing import LeaseDesk, claim_of
 from autopilot.process.desks.watching import Watchdog
 from autopilot.process.engine import Engine
 from autopilot.process.graph import Move, check_sequence
-from autopilot.process.judging import judge_grants
+from autopilot.process.moving import Attempt, append_backtrack, append_move, told_of, told_of_backtrack, with_observed
+from autopilot.process.moving import Verified as Verified
 from autopilot.process.ports import Transaction
-from autopilot.process.recording import Recording, names_artifacts, shown_reasons
+from autopilot.process.recording import Recording, names_artifacts
 from autopilot.process.runners import RunnerDesk
-from autopilot.process.runners.values import Collected, Ticket
+from autopilot.process.runners.values import Collected
 from autopilot.process.state import TaskState
 
 ATTEMPTS = 5
 """How often a call decides anew when the task's facts (not its phase) change under it."""
 
 _SEALED_FAULTS = frozenset({"evidence_edited", "object_missing", "git_object_corrupt"})
-
-
-TRUST_MODE = 0
-"""Agent and engine share a user: who approved and who reviewed is stated by them, not proved (advisory)."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    """One reading of the task and what was decided on it, under these modes of the enforcements."""
-
-    task: TaskState
-    move: Move
-    caller: Caller
-    claim: Claim
-    modes: Mapping[str, str]
-    verdict: Verdict
-    collected: Collected = field(default_factory=Collected)
-
-
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """What `verify` found, and the ledger line that says so."""
-
-    verdict: Verdict
-    entry: LedgerEntry
-
-    @property
-    def seq(self) -> int:
-        """The number of the line."""
-        return self.entry.seq
 
 
 class WorkProcessEnforcer:
@@ -81,7 +49,7 @@ class WorkProcessEnforcer:
         self._engine = engine
         self._leases = leases
         self._runners = runners
-        self._attestation = AttestationDesk(engine)
+        self._assessor = Assessor(engine, runners)
         self._recording = Recording(engine)
         self._journal = JournalDesk(engine)
         self._watchdog = Watchdog(engine)
@@ -115,17 +83,20 @@ class WorkProcessEnforcer:
         view = self._engine.store.view()
         task = self._engine.task(view.state, task_id)
         target = parse_stage(to) if isinstance(to, str) else to
-        move = _move(task, target)
+        move = asked_move(task, target)
         barred = _barred(task, move)
         if barred is not None:
             return barred
         modes = self._engine.modes(view.state)
+        astray = self._assessor.astray(task, modes)
+        if astray:
+            return refused(astray)
         problems = self._leases.would_hold(task, caller, lease)
         unheld, _ = by_mode(problems, modes)
         if unheld:
             return refused(unheld)
-        collected = self._runners.start(self._ticket(task, caller, view.leases.fence_high(task.id)))
-        return self._judge(task, move, collected, caller, problems, modes)
+        collected = self._runners.start(self._assessor.ticket(task, caller, view.leases.fence_high(task.id)))
+        return self._assessor.judge(task, move, collected, caller, problems, modes)
 
     def verify(self, task_id: str, *, caller: Caller, lease: Claim | None = None) -> Verified:
         """Run and record the current phase's engine checks; nothing moves. The verdict says what is still unmet.
@@ -136,9 +107,9 @@ class WorkProcessEnforcer:
             task = self._read(task_id, caller)
             if isinstance(task.phase, Terminal):
                 closed = refused((Reason("task_closed", detail=f"the task is {task.stage}"),))
-                self._refuse(task, _move(task, None), caller, closed)
+                self._refuse(task, asked_move(task, None), caller, closed)
             attempt = self._decide(task, None, caller, lease)
-            if not attempt.verdict.admitted and (task.held or _lease_only(attempt.verdict)):
+            if not attempt.verdict.admitted and (task.held or _without_work(attempt.verdict)):
                 self._refuse(task, attempt.move, caller, attempt.verdict)
             found = self._settle_checks(attempt)
             if found is not None:
@@ -171,25 +142,13 @@ class WorkProcessEnforcer:
             bound = self._bound(tx, task) is not None
             footing = self._leases.hand_on(tx, task, move, caller, claim_of(caller, lease))
             if bound and not footing.refusing:
-                entry = self._append_backtrack(tx, task, move, reason, caller, footing)
+                entry = append_backtrack(tx, task, move, reason, caller, footing)
         if not bound:
             raise self._lost_race(task, task, caller)
         if footing.refusing:
             self._refuse(task, move, caller, refused(footing.refusing))
         self._engine.project(lambda: self._runners.retire(task, target))
-        self._engine.emit(
-            [
-                events.Backtracked(
-                    task=task.id,
-                    phase=str(target),
-                    seq=entry.seq,
-                    actor=caller.actor,
-                    session=caller.session,
-                    origin=task.stage,
-                    epoch=task.epoch + 1,
-                )
-            ]
-        )
+        self._engine.emit([told_of_backtrack(task, target, caller, entry)])
         return entry
 
     # --- deciding -------------------------------------------------------------------------------------------
@@ -198,10 +157,11 @@ class WorkProcessEnforcer:
         self._watchdog.look(task_id, caller)
         return self._engine.task(self._engine.store.view().state, task_id)
 
-    def _decide(self, task: TaskState, target: Stage | None, caller: Caller, lease: Claim | None) -> _Attempt:
-        move = _move(task, target)
-        undecided = _Attempt(
-            task, move, caller, claim_of(caller, lease), self._engine.modes(self._engine.store.view().state), ADMITTED
+    def _decide(self, task: TaskState, target: Stage | None, caller: Caller, lease: Claim | None) -> Attempt:
+        move = asked_move(task, target)
+        state = self._engine.store.view().state
+        undecided = Attempt(
+            task, move, caller, claim_of(caller, lease), self._engine.modes(state), state.config, ADMITTED
         )
         barred = _barred(task, move)
         if barred is not None:
@@ -214,8 +174,12 @@ class WorkProcessEnforcer:
             # Sealed bytes that are not what the ledger says: whoever changed them meets a line on it, not a crash.
             return replace(undecided, verdict=refused(error.reasons()))
 
-    def _collect(self, undecided: _Attempt, lease: Claim | None) -> _Attempt:
+    def _collect(self, undecided: Attempt, lease: Claim | None) -> Attempt:
         task, caller, modes = undecided.task, undecided.caller, undecided.modes
+        astray = self._assessor.astray(task, modes)
+        if astray:
+            # Before the lease: who stands in the wrong place must not keep others from the right one.
+            return replace(undecided, verdict=refused(astray))
         problems = self._leases.ensure(task, caller, lease)
         unheld, _ = by_mode(problems, modes)
         if unheld:
@@ -224,54 +188,17 @@ class WorkProcessEnforcer:
         fence = self._engine.store.view().leases.fence_high(task.id)
         try:
             with self._leases.kept(task, caller, lease):
-                collected = self._runners.start(self._ticket(task, caller, fence))
+                collected = self._runners.start(self._assessor.ticket(task, caller, fence))
         except TransitionRefusedError as early:
             # Overtaken before the runner began: on record like every refusal, before the caller sees it.
             seq = self._recording.contention(task, caller, early.verdict)
             raise TransitionRefusedError(early.verdict, seq=seq) from None
-        verdict = self._judge(task, undecided.move, collected, caller, problems, modes)
+        verdict = self._assessor.judge(task, undecided.move, collected, caller, problems, modes)
         return replace(undecided, verdict=verdict, collected=collected)
-
-    def _judge(
-        self,
-        task: TaskState,
-        move: Move,
-        collected: Collected,
-        caller: Caller,
-        lease: tuple[Reason, ...],
-        modes: Mapping[str, str],
-    ) -> Verdict:
-        facts = Facts(
-            caller=caller,
-            fence=self._engine.store.view().leases.fence_high(task.id),
-            lease=lease,
-            findings=collected.findings,
-            checks=collected.checks,
-            attestation=self._attestation.standing(task),
-            grants=judge_grants(self._engine, task, move, caller),
-            modes=modes,
-        )
-        return admit(move, task, facts, self._engine.profile(task))
-
-    def _ticket(self, task: TaskState, caller: Caller, fence: int) -> Ticket:
-        return Ticket(
-            task=task,
-            phase=Phase(task.stage),
-            caller=caller,
-            fence=fence,
-            profile=self._engine.profile(task),
-            settings=self._engine.sealed_settings(task),
-            granted=self._granted(task, caller),
-        )
-
-    def _granted(self, task: TaskState, caller: Caller) -> frozenset[str]:
-        """The subjects that a person approved for the move out of the task's phase, and that hold for this caller."""
-        judged = judge_grants(self._engine, task, _move(task, None), caller)
-        return frozenset(subject for subject, problems in judged.items() if not problems)
 
     # --- settling -------------------------------------------------------------------------------------------
 
-    def _settle(self, attempt: _Attempt) -> LedgerEntry | None:
+    def _settle(self, attempt: Attempt) -> LedgerEntry | None:
         """Append the move or the refusal; None means the task's facts changed and the call must decide anew."""
         task, verdict = attempt.task, attempt.verdict
         if not verdict.admitted:
@@ -286,13 +213,15 @@ class WorkProcessEnforcer:
             if not footing.refusing:
                 if now_task.last_seq != task.last_seq or not self._same_modes(tx, attempt):
                     return None
-                entry = self._append_move(tx, attempt, journal, footing)
+                entry = append_move(self._engine, tx, attempt, journal, footing)
         if footing.refusing:
             self._refuse(task, attempt.move, attempt.caller, refused(footing.refusing))
-        self._after_move(attempt, entry)
+        self._engine.project(lambda: self._runners.export(task, attempt.collected))
+        self._engine.project(lambda: self._journal.project(task, entry))
+        self._engine.emit(told_of(attempt, entry))
         return entry
 
-    def _seal(self, attempt: _Attempt) -> str:
+    def _seal(self, attempt: Attempt) -> str:
         """Bring artifacts and journal entry to the disk, before the line that names them; the entry's digest."""
         try:
             journal = self._journal.seal(attempt.task, attempt.move, attempt.caller, attempt.collected)
@@ -304,7 +233,7 @@ class WorkProcessEnforcer:
             self._refuse(attempt.task, attempt.move, attempt.caller, refused(error.reasons()))
         return journal
 
-    def _settle_checks(self, attempt: _Attempt) -> Verified | None:
+    def _settle_checks(self, attempt: Attempt) -> Verified | None:
         """Record what `verify` found; None means that a flag changed and the call must decide anew."""
         task, caller = attempt.task, attempt.caller
         found: Verified | None = None
@@ -313,7 +242,7 @@ class WorkProcessEnforcer:
             bound = self._bound(tx, task) is not None
             footing = self._leases.standing(tx, task, attempt.claim)
             if bound and not footing.refusing and self._same_modes(tx, attempt):
-                verdict = _with_observed(attempt.verdict, footing)
+                verdict = with_observed(attempt.verdict, footing)
                 entry = self._recording.verified(tx, task, caller, attempt.collected, verdict, footing.lease)
                 found = Verified(verdict, entry)
         if not bound:
@@ -322,100 +251,22 @@ class WorkProcessEnforcer:
             self._refuse(task, attempt.move, caller, refused(footing.refusing))
         return found
 
-    def _after_checks(self, attempt: _Attempt, found: Verified) -> None:
+    def _after_checks(self, attempt: Attempt, found: Verified) -> None:
         self._recording.announce_gate(attempt.task, attempt.caller, found.verdict, found.entry)
         self._engine.project(lambda: self._runners.export(attempt.task, attempt.collected))
 
-    def _same_modes(self, tx: Transaction, attempt: _Attempt) -> bool:
-        """Whether no flag changed since the decision: what one mode admitted must not land behind a stricter one."""
-        return self._engine.modes(tx.state) == attempt.modes
+    def _same_modes(self, tx: Transaction, attempt: Attempt) -> bool:
+        """Whether no flag changed since the decision, nor who may approve: the configuration sealed for all.
 
-    def _append_move(self, tx: Transaction, attempt: _Attempt, journal: str, footing: Footing) -> LedgerEntry:
-        task, move, collected = attempt.task, attempt.move, attempt.collected
-        prompt = task.prompts.get(task.stage)
-        data: dict[str, Any] = {
-            "bindings": {name: dict(bound) for name, bound in collected.bindings.items()},
-            "gate": {"verdict": "pass", "observed": shown_reasons(_with_observed(attempt.verdict, footing).observed)},
-            "approvals": list(attempt.verdict.consumed),
-            "attestation": _attestation(task),
-            "judged_tree": collected.judged_tree,
-            "config": collected.config,
-            "interpreter": collected.interpreter,
-            "trust_mode": TRUST_MODE,
-            "journal": journal,
-            "handover": handed_on_dict(footing.decision),
-        }
-        if move.target is Terminal.CLOSED:
-            data["outcome"] = str(Terminal.CLOSED)
-        draft = Draft(
-            kind="task.closed" if move.target is Terminal.CLOSED else "phase.transition",
-            caller=attempt.caller,
-            task=task.id,
-            phase=(str(move.origin), str(move.target)),
-            epoch=task.epoch,
-            lease=footing.lease,
-            artifacts=collected.sealed,
-            prompt=prompt.last if prompt else None,
-            data=data,
-        )
-        return _write_move(tx, draft, footing)
-
-    def _append_backtrack(
-        self, tx: Transaction, task: TaskState, move: Move, reason: str, caller: Caller, footing: Footing
-    ) -> LedgerEntry:
-        target = Phase(move.target)
-        again = [str(phase) for phase in PHASES if phase.position >= target.position]
-        draft = Draft(
-            kind="phase.backtrack",
-            caller=caller,
-            task=task.id,
-            phase=(task.stage, str(target)),
-            epoch=task.epoch + 1,
-            lease=footing.lease,
-            data={
-                "reason": reason,
-                "retired": again,
-                "observed": shown_reasons(footing.observed),
-                "handover": handed_on_dict(footing.decision),
-            },
-        )
-        return _write_move(tx, draft, footing)
+        What one mode admitted must not land behind a stricter one, nor an approval behind the line that takes its key
+        away.
+        """
+        return self._engine.modes(tx.state) == attempt.modes and tx.state.config == attempt.config
 
     def _bound(self, tx: Transaction, task: TaskState) -> TaskState | None:
         """The task under the lock if it is still in the stage and epoch that was decided on, else None."""
         now_task = self._engine.task(tx.state, task.id)
         return now_task if (now_task.stage, now_task.epoch) == (task.stage, task.epoch) else None
-
-    def _after_move(self, attempt: _Attempt, entry: LedgerEntry) -> None:
-        task, caller, move = attempt.task, attempt.caller, attempt.move
-        self._engine.project(lambda: self._runners.export(task, attempt.collected))
-        self._engine.project(lambda: self._journal.project(task, entry))
-        common: Mapping[str, Any] = {
-            "task": task.id,
-            "seq": entry.seq,
-            "actor": caller.actor,
-            "session": caller.session,
-        }
-        told: list[events.Event] = [events.GateJudged(**common, phase=str(move.origin), passed=True)]
-        told.extend(
-            events.EvidenceAdded(
-                **common, phase=str(move.origin), artifact=ref.name, sha256=ref.sha256, origin=ref.origin
-            )
-            for ref in attempt.collected.sealed
-        )
-        prompt = task.prompts.get(task.stage)
-        told.append(
-            events.PhaseEntered(
-                **common,
-                phase=str(move.target),
-                origin=str(move.origin),
-                epoch=task.epoch,
-                prompt_sha256=prompt.last if prompt else "",
-            )
-        )
-        if move.target is Terminal.CLOSED:
-            told.append(events.TaskEnded(**common, phase=str(move.target), outcome=str(Terminal.CLOSED)))
-        self._engine.emit(told)
 
     def _refuse(
         self, task: TaskState, move: Move, caller: Caller, verdict: Verdict, collected: Collected | None = None
@@ -442,34 +293,6 @@ def _barred(task: TaskState, move: Move) -> Verdict | None:
     return refused((Reason("task_held", detail=task.held),)) if task.held else None
 
 
-def _move(task: TaskState, target: Stage | None) -> Move:
-    origin = task.phase
-    if isinstance(origin, Terminal):
-        return Move("forward", origin, target or Terminal.CLOSED)
-    return Move("forward", origin, target or origin.following)
-
-
-def _write_move(tx: Transaction, draft: Draft, footing: Footing) -> LedgerEntry:
-    """The move's line, then the records of its hand-over: they can be made again from the line, never the reverse."""
-    entry = tx.append(draft)
-    for record in footing.decision.records:
-        tx.record_lease(record)
-    return entry
-
-
-def _with_observed(verdict: Verdict, footing: Footing) -> Verdict:
-    """The verdict with what the lease is observed for under the lock, in place of what it was when decided."""
-    codes = {reason.code for reason in footing.observed}
-    kept = tuple(reason for reason in verdict.observed if reason.code not in codes)
-    return replace(verdict, observed=(*kept, *footing.observed))
-
-
-def _attestation(task: TaskState) -> dict[str, Any]:
-    prompt = task.prompts.get(task.stage)
-    if prompt is None:
-        return {"status": "unattested"}
-    return {"status": "drift" if prompt.drifted else "attested", "baseline": prompt.baseline}
-
-
-def _lease_only(verdict: Verdict) -> bool:
-    return all(reason.standing.name == "LEASE" for reason in verdict.reasons)
+def _without_work(verdict: Verdict) -> bool:
+    """Whether the call was refused before any evidence was looked at: for the lease, or for where it was made."""
+    return all(reason.standing.name == "LEASE" or reason.code == "wrong_worktree" for reason in verdict.reasons)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from autopilot.approvals.signatures import Signers
 from autopilot.kernel.callers import Caller
 from autopilot.kernel.canonical import loads
 from autopilot.kernel.clock import Clock
@@ -20,6 +22,7 @@ from autopilot.kernel.errors import ContractError, IntegrityError, StorageError
 from autopilot.kernel.events import Event
 from autopilot.kernel.files import read_regular
 from autopilot.kernel.flags import parse_mode, settle
+from autopilot.kernel.ids import Draw, drawn
 from autopilot.kernel.placing import place_file, place_folder
 from autopilot.kernel.settings_changes import effective
 from autopilot.leases.terms import Moment
@@ -47,6 +50,11 @@ class Engine:
     environ: Mapping[str, str] = field(default_factory=dict)
     # The span a move runs in, in hex (trace, span); telemetry knows, wiring hands it in.
     current_span: Callable[[], tuple[str, str] | None] = lambda: None
+    # Tokens and nonces come from here.
+    draw: Draw = drawn
+    # What may be claimed here; see `process.trust`. `drafts`: where callers keep files that the engine never reads.
+    trust_mode: int = 0
+    drafts: Path | None = None
     failed_observers: int = 0
     _sealed: dict[str, Settings] = field(default_factory=dict)
     # Each kept with the values it was made from: another file or another flag makes it anew.
@@ -69,6 +77,14 @@ class Engine:
         except (OSError, IntegrityError, StorageError):
             self.failed_observers += 1
 
+    def wall(self, state: EngineState) -> datetime:
+        """The wall clock's now, or the latest time on the ledger where the clock was set back: the past stays over."""
+        now = self.clock.wall()
+        try:
+            return max(now, datetime.fromisoformat(state.latest)) if state.latest else now
+        except (ValueError, TypeError):
+            return now  # a time that is none says nothing
+
     def now(self) -> Moment:
         """The boot clock's now."""
         return Moment(self.clock.boot_ns(), self.clock.boot_id())
@@ -89,10 +105,16 @@ class Engine:
 
     def sealed_settings(self, task: TaskState) -> Settings:
         """The configuration sealed for the task, read back from its object."""
-        if task.config not in self._sealed:
-            sealed = loads(self.store.objects.get(task.config), where="config.sealed")
-            self._sealed[task.config] = restore_settings(sealed)
-        return self._sealed[task.config]
+        return self._restored(task.config)
+
+    def standing_settings(self, state: EngineState) -> Settings | None:
+        """The workspace's configuration as a person sealed it last, None before the first."""
+        return self._restored(state.config) if state.config else None
+
+    def _restored(self, sha256: str) -> Settings:
+        if sha256 not in self._sealed:
+            self._sealed[sha256] = restore_settings(loads(self.store.objects.get(sha256), where="config.sealed"))
+        return self._sealed[sha256]
 
     def holding_settings(self, task: TaskState) -> Settings:
         """What holds for the task while nobody approved a change: the sealed settings, tightened by the present."""
@@ -101,6 +123,16 @@ class Engine:
             known = self.settings, effective(self.sealed_settings(task), self.settings)
             self._holding[task.config] = known
         return known[1]
+
+    def signers(self, state: EngineState) -> Signers:
+        """Whose signed approvals count now, and whether others do.
+
+        It is the workspace's question and not the task's: what a person sealed last counts, also for tasks that were
+        opened before, tightened by the file as it is. A key that the file adds is nobody's until a person sealed it.
+        """
+        sealed = self.standing_settings(state)
+        settings = self.settings if sealed is None else effective(sealed, self.settings)
+        return Signers.of(settings.approvals.approvers, settings.approvals.signed)
 
     def modes(self, state: EngineState) -> Mapping[str, str]:
         """The mode of each enforcement: what the ledger says, tightened by the configuration, never loosened by it."""
@@ -121,6 +153,9 @@ class Engine:
 
     def read_evidence(self, relative: str, *, cap: int) -> bytes:
         """The plain file `relative` below `state/evidence`, through no link; see `kernel.files.read_regular`."""
+        if self.drafts is not None:
+            # Behind the socket a file is evidence only as the bytes that `evidence add` brought.
+            raise ContractError("artifact_missing", where=relative, detail="files are handed in by `evidence add`")
         return read_regular(self.state_dir, f"evidence/{relative}", cap=cap)
 
     def place_evidence(self, relative: str, data: bytes) -> Path:

@@ -27,10 +27,8 @@ from autopilot.kernel.files import read_regular
 from autopilot.kernel.placing import place_file
 from autopilot.kernel.throwaway import sweep, throwaway
 from autopilot.process.site import Site
-from autopilot.sandbox.choose import choose
 from autopilot.sandbox.placeholders import expand
-from autopilot.sandbox.plain import PlainRunner
-from autopilot.sandbox.run import MIB, CommandResult, CommandSpec, Limits, Runner
+from autopilot.sandbox.run import MIB, CommandResult, CommandSpec, Limits
 from autopilot.sandbox.setup import Dependencies, SetupRequest, provide
 
 # Files that decide what `commands.setup` installs: part of the cache's key where the tree has them.
@@ -98,7 +96,8 @@ class Workshop:
         self._site = site
         self._settings = settings
         self._tree = tree
-        self._runner = _runner(settings, floor)
+        # The profile's floor and the configuration's wish, the stricter of the two.
+        self._runner = site.runner(floor if floor == "bwrap" else settings.sandbox.isolation)
         self._toolbox = site.toolbox(settings.python)
         self._interpreter = self._toolbox.facts()
         # A compiled file goes before its source, and its digest is not what a task is held to.
@@ -278,13 +277,6 @@ def inputs_of(settings: Settings, names: tuple[str, ...], further: Mapping[str, 
     sealed = settings.as_dict()
     commands = {name: sealed["commands"].get(name) for name in (*names, "setup", "build")}
     return digest_of({"commands": commands, "python": settings.python, "further": dict(further)})
-
-
-def _runner(settings: Settings, floor: Literal["none", "bwrap"]) -> Runner:
-    """The driver: the profile's floor and the configuration's wish, the stricter of the two."""
-    if "bwrap" in (floor, settings.sandbox.isolation):
-        return choose("bwrap")
-    return PlainRunner() if settings.sandbox.isolation == "none" else choose("none")
 
 
 def _stats(root: Path) -> dict[str, tuple[int, ...]]:

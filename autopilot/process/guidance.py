@@ -65,7 +65,7 @@ class Guidance:
         missing: list[Missing] = []
         for artifact in profile.contract(ticket.phase).artifacts:
             for reason in missing_evidence(artifact, task, facts):
-                command = _command(task, artifact.origin, artifact.name)
+                command = _command(task, artifact.origin, artifact.name, brought=self._engine.drafts is not None)
                 missing.append(Missing(artifact.name, reason.code, reason.detail, reason.remedy, command))
         missing += [
             Missing(reason.where, reason.code, reason.detail, reason.remedy, "")
@@ -93,6 +93,21 @@ class Guidance:
             written.append(f"{task.id}/{phase.folder}/{artifact.name}")
         return tuple(written)
 
+    def skeletons(self, task_id: str, *, caller: Caller) -> tuple[tuple[str, str], ...]:
+        """The skeletons that `write_skeletons` would write into an empty folder: artifact and text; nothing is written.
+
+        For a client of the daemon, whose drafts lie where the engine neither reads nor writes.
+        """
+        task = self._engine.task(self._engine.store.view().state, task_id)
+        if isinstance(task.phase, Terminal):
+            return ()
+        phase = Phase(task.stage)
+        return tuple(
+            (artifact.name, self._start(task, phase, artifact.name, caller).decode("utf-8", "replace"))
+            for artifact in self._engine.profile(task).contract(phase).artifacts
+            if artifact.origin == "asserted"
+        )
+
     def _start(self, task: TaskState, phase: Phase, name: str, caller: Caller) -> bytes:
         retired = task.retired.get(f"{phase}/{name}")
         if retired:
@@ -113,7 +128,11 @@ class Guidance:
         return True
 
 
-def _command(task: TaskState, origin: str, name: str) -> str:
+def _command(task: TaskState, origin: str, name: str, *, brought: bool) -> str:
+    """What to type; where files are no evidence until they are handed in (`brought`), that too."""
+    file = f"state/evidence/{task.id}/{task.stage.lower()}/{name}"
+    if origin == "asserted" and brought:
+        return f"autopilot next {task.id} --write   # then edit {file} and `autopilot evidence add {task.id} {file}`"
     if origin == "asserted":
-        return f"autopilot next {task.id} --write   # then edit state/evidence/{task.id}/{task.stage.lower()}/{name}"
+        return f"autopilot next {task.id} --write   # then edit {file}"
     return f"autopilot verify {task.id}"

@@ -1,36 +1,77 @@
-"""Whether a task's grants hold for a move: each held against who asks, what it is bound to, and the time."""
+"""Whether a task's grants hold for a move: each held against who asks, what it is bound to, time, and signature."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from autopilot.approvals.grants import Grant, Parties, Register, check_grant
-from autopilot.approvals.subjects import Subject
+from autopilot.approvals.signatures import Signers, check_signature
+from autopilot.approvals.subjects import Subject, evidence_set
 from autopilot.kernel.callers import Caller
+from autopilot.kernel.phases import PHASES
 from autopilot.kernel.reasons import Reason
 from autopilot.process.engine import Engine
 from autopilot.process.graph import Move
-from autopilot.process.state import ApprovalGrant, ApprovalRequest, TaskState
+from autopilot.process.state import ApprovalGrant, ApprovalRequest, EngineState, TaskState
+
+_POSITIONS = {str(phase): phase.position for phase in PHASES}
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """What grants are held against beside the task: the ledger, the time, and whose signatures count."""
+
+    ledger: str
+    now: datetime
+    signers: Signers
+
+    @classmethod
+    def of(cls, engine: Engine, state: EngineState) -> Present:
+        """As it is at `state`."""
+        return cls(engine.store.ledger_id, engine.wall(state), engine.signers(state))
 
 
 def judge_grants(engine: Engine, task: TaskState, move: Move, caller: Caller) -> Mapping[str, tuple[Reason, ...]]:
     """For each grant of the task its faults as an approval of this move by this caller; none means that it holds."""
-    register = Register(frozenset(_grant(engine.store.ledger_id, task, g).id for g in task.grants.values()))
-    now = engine.clock.wall()
+    if not task.grants:
+        return {}
+    present = Present.of(engine, engine.store.view().state)
+    given = {key: _grant(present.ledger, task, grant) for key, grant in task.grants.items()}
+    register = Register(frozenset(grant.id for grant in given.values()))
     judged: dict[str, tuple[Reason, ...]] = {}
-    for key, given in task.grants.items():
-        grant = _grant(engine.store.ledger_id, task, given)
+    for key, grant in given.items():
         asked = Subject(
-            ledger=engine.store.ledger_id,
+            ledger=present.ledger,
             task=task.id,
             epoch=task.epoch,
             move=move.label,
-            kind=given.request.kind,
-            digest=given.request.digest,
+            kind=grant.subject.kind,
+            digest=grant.subject.digest,
         )
-        judged[key] = check_grant(grant, asked, parties_of(task, given.request, caller), register, now)
+        parties = parties_of(task, task.grants[key].request, caller)
+        judged[key] = check_given(grant, asked, parties, register, task, present)
     return judged
+
+
+def check_given(
+    grant: Grant, asked: Subject, parties: Parties, register: Register, task: TaskState, present: Present
+) -> tuple[Reason, ...]:
+    """Every fault of a grant, its signature's among them; empty if it approves what is asked."""
+    faults = check_grant(grant, asked, parties, register, present.now, evidence_of(task, asked.move))
+    return (*faults, *check_signature(grant, present.signers))
+
+
+def evidence_of(task: TaskState, move: str) -> str:
+    """The digest of what the task's phases before this move sealed. It stays the same until the task goes back.
+
+    What the phase itself makes is in the subject's digest, as far as it is what the approval is about.
+    """
+    here = _POSITIONS.get(move.partition("->")[0], 0)
+    return evidence_set(
+        {key: item.sha256 for key, item in task.evidence.items() if _POSITIONS.get(item.phase, here) < here}
+    )
 
 
 def subject_of(ledger_id: str, task: TaskState, request: ApprovalRequest) -> Subject:
@@ -60,4 +101,7 @@ def _grant(ledger_id: str, task: TaskState, given: ApprovalGrant) -> Grant:
         expires_at=datetime.fromisoformat(given.expires_at),
         nonce=given.nonce,
         advisory=given.advisory,
+        evidence=given.evidence,
+        key=given.key,
+        signature=given.signature,
     )

@@ -91,17 +91,40 @@ class Recording:
             return tx.append(Draft(kind="gate.verdict", caller=caller, data=data)).seq
 
     def usurped(self, task: TaskState | None, caller: Caller, verdict: Verdict) -> int:
-        """Record that somebody tried what only a person, or only another person, may do; the number of the line."""
+        """Record that somebody tried what only a person, or only another person, may do; the number of the line.
+
+        It is the task's violation only where the caller works on the task: a stranger who keeps trying must not get
+        somebody else's work held by the watchdog. The line names the task as its place then.
+        """
         first = verdict.reasons[0]
         data = {
             "code": first.code,
-            "where": first.where[:_DETAIL_MAX],
+            "where": (first.where or (task.id if task is not None else ""))[:_DETAIL_MAX],
             "detail": first.detail[:_DETAIL_MAX],
             "reasons": shown_reasons(verdict.reasons),
         }
-        name, epoch = (task.id, task.epoch) if task is not None else (None, None)
         with self._engine.store.transaction() as tx:
-            return tx.append(Draft(kind="violation", caller=caller, task=name, epoch=epoch, data=data)).seq
+            task = task if task is not None and _works_on(tx, task, caller) else None
+            name, epoch = (task.id, task.epoch) if task is not None else (None, None)
+            seq = tx.append(Draft(kind="violation", caller=caller, task=name, epoch=epoch, data=data)).seq
+        self._engine.emit(
+            [
+                events.ViolationRecorded(
+                    task=name or "",
+                    phase=task.stage if task is not None else "",
+                    seq=seq,
+                    actor=caller.actor,
+                    session=caller.session,
+                    code=first.code,
+                )
+            ]
+        )
+        return seq
+
+    def impostor(self, act: str, *, caller: Caller) -> int:
+        """Record that `act`, a person's, was tried where no terminal was to ask a person at; the line's number."""
+        detail = f"stdin is not a terminal; the caller is of kind {caller.kind}"
+        return self.usurped(None, caller, Verdict((Reason("not_a_terminal", where=act[:_DETAIL_MAX], detail=detail),)))
 
     def verified(
         self,
@@ -158,9 +181,21 @@ class Recording:
         told: list[events.Event] = [
             events.TransitionRefused(**common, target=str(move.target), reasons=verdict.codes(), violation=violation)
         ]
-        if not violation:
+        if violation:
+            code = next(reason.code for reason in verdict.reasons if reason.code in VIOLATIONS)
+            told.append(events.ViolationRecorded(**common, code=code))
+        else:
             told.append(events.GateJudged(**common, passed=False, reasons=verdict.codes()))
         self._engine.emit(told)
+
+
+def _works_on(tx: Transaction, task: TaskState, caller: Caller) -> bool:
+    """Whether the caller holds the task's lease, did work on it, or sealed what it rests on."""
+    held = tx.leases.held(task.id)
+    sessions = {session for _, session in task.implementers} | {item.session for item in task.evidence.values()}
+    if held is not None:
+        sessions.add(held.holder.session)
+    return caller.session in sessions
 
 
 def names_artifacts(verdict: Verdict) -> bool:

@@ -101,7 +101,8 @@ class ToolRouter:
             "capabilities": capabilities,
             "narrow": _narrow(settings),
             "root": str(engine.root),
-            "state_dir": str(engine.state_dir),
+            # Behind the socket the agent's own files lie in its drafts; the state itself is out of its reach.
+            "state_dir": str(engine.drafts or engine.state_dir),
             "cwd": str(engine.root),
             "actor_kind": caller.kind,
             "network_hosts": list(settings.guard.network_hosts),

@@ -72,6 +72,9 @@ class ApprovalGrant:
     nonce: str
     advisory: bool
     seq: int
+    evidence: str = ""
+    key: str = ""
+    signature: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,8 @@ class TaskState:
     prompts: dict[str, PromptRecord] = field(default_factory=dict)
     requests: dict[str, ApprovalRequest] = field(default_factory=dict)
     grants: dict[str, ApprovalGrant] = field(default_factory=dict)
+    # The nonces of all grants ever recorded: none is recorded a second time, used, withdrawn or retired.
+    spent: tuple[str, ...] = ()
     violations: dict[str, int] = field(default_factory=dict)
     implementers: tuple[tuple[str, str], ...] = ()
     fence: int = 0
@@ -133,6 +138,9 @@ class EngineState:
 
     ledger: str = ""
     config: str = ""
+    # The line that put `config` in force, and the latest time that any line has: the past does not come back.
+    config_seq: int = -1
+    latest: str = ""
     tasks: dict[str, TaskState] = field(default_factory=dict)
     folded_ids: dict[str, str] = field(default_factory=dict)
     flags: dict[str, str] = field(default_factory=dict)

@@ -7,6 +7,7 @@ time is over, when the engine is interrupted, and by the kernel when the engine 
 
 from __future__ import annotations
 
+import json
 import os
 import selectors
 import subprocess
@@ -38,6 +39,9 @@ class Launch:
     output_cap_bytes: int
     reap: bool
     keep: tuple[int, ...] = ()
+    # The third user (uid, gid) to become, and the folders that are opened again for the engine at the end.
+    run_as: tuple[int, int] | None = None
+    open_up: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +124,7 @@ def _start(launch: Launch, channel: tuple[int, int], output: int) -> subprocess.
     return subprocess.Popen(
         [
             *(sys.executable, "-I", "-S", _SUPERVISOR, *words),
-            *(",".join(str(descriptor) for descriptor in launch.keep), "--", *launch.argv),
+            *(",".join(str(descriptor) for descriptor in launch.keep), _become(launch), "--", *launch.argv),
         ],
         stdin=subprocess.DEVNULL,
         stdout=output,
@@ -130,6 +134,10 @@ def _start(launch: Launch, channel: tuple[int, int], output: int) -> subprocess.
         pass_fds=(*channel, *launch.keep),
         start_new_session=True,
     )
+
+
+def _become(launch: Launch) -> str:
+    return "" if launch.run_as is None else json.dumps({"user": launch.run_as, "open_up": launch.open_up})
 
 
 def _follow(launch: Launch, ours: list[int]) -> tuple[bool, str, Excerpt]:

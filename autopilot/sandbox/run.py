@@ -21,7 +21,7 @@ from typing import Any, Literal, Protocol
 from autopilot.kernel.errors import ContractError
 from autopilot.sandbox.environment import SYSTEM_PATH
 
-Isolation = Literal["bwrap", "none"]
+Isolation = Literal["bwrap", "user", "none"]
 
 MIB = 1024 * 1024
 
@@ -136,7 +136,7 @@ class Runner(Protocol):
 
     @property
     def name(self) -> Isolation:
-        """`bwrap` or `none`."""
+        """`bwrap`, `user` (a third one) or `none`."""
         ...
 
     def run(self, spec: CommandSpec) -> CommandResult:

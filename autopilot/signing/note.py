@@ -4,9 +4,10 @@
     note = sign("text\\n", key)
     verify(Note.parse(note.encode()), [key.verifier])
 
-Ed25519 (type 0x01) alone is made and checked. As the format asks, signatures of unknown keys are ignored, one of a
-known key that does not verify spoils the whole note, and a note without a verified signature is not to be read:
-all of it is `unsigned`. Whoever calls gives the keys; a note that names its own key proves nothing.
+Ed25519 (type 0x01) alone is made and checked here; `signing.cosignature` has a witness's (0x04). As the format asks,
+signatures of unknown keys are ignored, one of a known key that does not verify spoils the whole note, and a note
+without a verified signature is not to be read: all of it is `unsigned`. Whoever calls gives the keys; a note that
+names its own key proves nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import ClassVar, Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -36,6 +38,9 @@ _KEY_BYTES = 32
 class VerifierKey:
     """The public half: whose it is, and 32 bytes. ContractError `malformed_key` for a name that no line can hold."""
 
+    KIND: ClassVar[bytes] = ED25519
+    """The type byte of the format: what a signature of this key is over."""
+
     name: str
     public: bytes
 
@@ -46,21 +51,22 @@ class VerifierKey:
     @property
     def id(self) -> str:
         """The key id as the format computes it: 8 hex digits."""
-        return sha256(self.name.encode() + b"\n" + ED25519 + self.public).digest()[:ID_BYTES].hex()
+        return sha256(self.name.encode() + b"\n" + self.KIND + self.public).digest()[:ID_BYTES].hex()
 
     def encode(self) -> str:
         """The one-line form in which keys are handed on: name+id+base64."""
-        return f"{self.name}+{self.id}+{base64.b64encode(ED25519 + self.public).decode()}"
+        return f"{self.name}+{self.id}+{base64.b64encode(self.KIND + self.public).decode()}"
 
     @classmethod
-    def parse(cls, text: str) -> VerifierKey:
+    def parse(cls, text: str) -> Self:
         """The key that `encode` wrote; ContractError `malformed_key`, also for an id that is not its own."""
         # The name holds no plus, base64 may: two splits from the left.
         name, _, rest = text.strip().partition("+")
         key_id, _, encoded = rest.partition("+")
         data = _decoded(encoded)
-        if data is None or data[:1] != ED25519:
-            raise ContractError("malformed_key", where=text[:80], detail="not name+id+key of an Ed25519 key")
+        if data is None or data[:1] != cls.KIND:
+            detail = f"not name+id+key of a key of type 0x{cls.KIND.hex()}"
+            raise ContractError("malformed_key", where=text[:80], detail=detail)
         key = cls(name, data[1:])
         if key.id != key_id:
             raise ContractError("malformed_key", where=text[:80], detail=f"the id of that key is {key.id}")

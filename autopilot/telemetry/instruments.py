@@ -19,11 +19,13 @@ from autopilot.kernel.events import (
     TaskEnded,
     ToolCallJudged,
     TransitionRefused,
+    ViolationRecorded,
 )
 from autopilot.telemetry import names
 
 COUNTERS: Mapping[str, str] = {
     "phase_skips_attempted": "Moves asked for out of the order of the phases.",
+    "process_violations": "Attempts to get round the process: `violation` lines.",
     "phase_validations_failed": "Attempts to leave a phase whose artifacts were missing, invalid or stale.",
     "phase_backtracks": "Tasks sent back to an earlier phase.",
     "prompt_drift_detected": "Prompts that differ from the attested baseline of their phase.",
@@ -31,7 +33,7 @@ COUNTERS: Mapping[str, str] = {
     "tasks_rejected_for_process_violation": "Tasks abandoned after violating the process.",
     "lease_contentions": "Leases refused or moves lost because another session held the phase.",
     "lease_expirations": "Leases that ran out before they were released.",
-    "tool_calls_out_of_phase": "Tool calls the guard refused.",
+    "tool_calls_out_of_phase": "Tool calls the guard refused, or would have but for `observe`.",
 }
 
 
@@ -59,6 +61,9 @@ INSTRUMENTS: Mapping[type[Event], tuple[Instrument, ...]] = {
             {names.PHASE: "phase", names.TO: "target"},
             "`violation` and `out_of_sequence` among `reasons`",
         ),
+    ),
+    ViolationRecorded: (
+        Instrument("process_violations", lambda _: True, {names.PHASE: "phase", names.REASON: "code"}, "always"),
     ),
     GateJudged: (
         Instrument("phase_validations_failed", lambda event: not event.passed, _GATE, "not `passed`"),
@@ -90,9 +95,10 @@ INSTRUMENTS: Mapping[type[Event], tuple[Instrument, ...]] = {
     ToolCallJudged: (
         Instrument(
             "tool_calls_out_of_phase",
-            lambda event: event.decision == "deny",
+            # By the line, not by the answer: a guard that only observes lets the call pass and records it all the same.
+            lambda event: event.seq is not None,
             {names.PHASE: "phase", names.CAPABILITY: "capability", names.RULE: "rule"},
-            '`decision` is "deny"',
+            "`seq` is set: a `tool.refused` line was written",
         ),
     ),
     TaskEnded: (

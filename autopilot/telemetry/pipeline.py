@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from opentelemetry import context as contexts
 from opentelemetry import trace
@@ -22,37 +23,40 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import Span, Status, StatusCode
 
 from autopilot.telemetry import names
+from autopilot.telemetry.asked import NOTHING_ASKED, Asked
 from autopilot.telemetry.drops import Drops
 from autopilot.telemetry.instruments import COUNTERS, Count
 from autopilot.telemetry.jsonl import INSTANCE_ID, MetricLines, SpanLines
 from autopilot.telemetry.lines import LineFile
 from autopilot.telemetry.spans import Ending
 
+if TYPE_CHECKING:
+    from autopilot.telemetry.otlp import Sender, SumsReader
+
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where records go: the two files, and the OTLP exporter package ("" for none)."""
+    """Where records go: the two files, and what is asked of OTLP export."""
 
     traces: Path
     metrics: Path
-    otlp_package: str = ""
+    asked: Asked = NOTHING_ASKED
 
 
 class Pipeline:
     """Providers, tracer and counters of one process. Its methods may raise; `setup` counts what they raise."""
 
-    def __init__(self, to: Destination, *, version: str, environ: Mapping[str, str], drops: Drops) -> None:
+    def __init__(self, to: Destination, *, version: str, drops: Drops) -> None:
         self._drops = drops
         resource = _resource(version)
         self._sums = MetricLines(LineFile(to.metrics), drops)
         processors: tuple[SpanProcessor, ...] = ()
         readers: tuple[MetricReader, ...] = ()
-        if to.otlp_package:
-            from autopilot.telemetry.otlp import open_outlets  # loaded only where it is asked for
-
+        self._sender: Sender | None = None
+        if to.asked.state == "on":
             with drops.counting("otlp"):
-                outlets = open_outlets(to.otlp_package, environ, drops)
-                processors, readers = outlets.processors, outlets.readers
+                self._sender, reader = _opened_sender(to.asked, drops)
+                processors, readers = (self._sender,), (reader,)
         self._tracers = TracerProvider(
             sampler=ALWAYS_ON, resource=resource, shutdown_on_exit=False, span_limits=_limits()
         )
@@ -88,8 +92,23 @@ class Pipeline:
     def close(self) -> None:
         """Write what is left and stop the exporters; files need nothing."""
         self._meters.force_flush(timeout_millis=4_000)
+        if self._sender is not None:
+            self._sender.close()
         self._meters.shutdown(timeout_millis=4_000)
         self._tracers.shutdown()
+
+
+def _opened_sender(asked: Asked, drops: Drops) -> tuple[Sender, SumsReader]:
+    # Loaded only where it is asked for: some 100 ms.
+    from autopilot.telemetry.collector import span_outlet, sum_outlet
+    from autopilot.telemetry.otlp import Sender, SumsReader
+
+    spans = None if asked.traces is None else span_outlet(asked.traces)
+    sums = None if asked.metrics is None else sum_outlet(asked.metrics)
+    sender = Sender(spans, sums, drops)
+    reader = SumsReader(sender)
+    sender.refresh = reader.collect
+    return sender, reader
 
 
 class CurrentSpan:

@@ -28,8 +28,31 @@ Recorded are ids, digests, codes and counts. Tool arguments, prompt text, titles
 Telemetry that fails (full disk, no permission, a collector that does not answer) changes no verdict. What was lost is
 counted; `autopilot doctor` shows the count of its own process and whether the files can be written.
 
-With `OTEL_EXPORTER_OTLP_ENDPOINT` set and the package `opentelemetry-exporter-otlp-proto-http` installed, spans and
-counters go to that endpoint as well; set but not installed, `autopilot doctor` says so.
+## OTLP over the network
+
+The files are the record. Where the standard variables name an endpoint, spans and counters go there too, through the
+extra `otlp` (`pip install 'autopilot-governance[otlp]'`); [how to](../how-to/send-telemetry-to-a-collector.md).
+
+| variable | meaning here |
+| --- | --- |
+| `OTEL_EXPORTER_OTLP_ENDPOINT` | base address, `http://` or `https://`; `/v1/traces` and `/v1/metrics` go behind it |
+| `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`, `_METRICS_ENDPOINT` | the address for one signal; alone, only it is sent |
+| `OTEL_EXPORTER_OTLP_HEADERS` | `name=value,name=value`, percent-encoded; sent, never shown or recorded |
+| `OTEL_EXPORTER_OTLP_PROTOCOL` | `http/protobuf`; `grpc` and `http/json` are refused by name, and nothing is sent |
+| `OTEL_EXPORTER_OTLP_TIMEOUT` | seconds for one request, default 2, more than 10 counts as 10 |
+| `OTEL_EXPORTER_OTLP_COMPRESSION` | `none`, `gzip` or `deflate` |
+| `OTEL_EXPORTER_OTLP_CERTIFICATE`, `_CLIENT_KEY`, `_CLIENT_CERTIFICATE` | files for TLS |
+| `OTEL_TRACES_EXPORTER`, `OTEL_METRICS_EXPORTER` | `none` leaves out that signal |
+| `OTEL_SDK_DISABLED` | `true`: nothing is recorded, in files neither |
+
+Headers, protocol, timeout, compression and certificates can be given for one signal
+(`OTEL_EXPORTER_OTLP_TRACES_HEADERS`), which counts before the common one.
+
+No move waits for a collector. Records wait in a queue of 2,048 that a thread empties every 5 seconds, at 256 records,
+and when the process ends; the end waits **2 seconds** at most, all in all. A request is tried once, redirects are not
+followed, 64 KiB of an answer are read. What was not taken is dropped and counted. A collector that refuses costs next
+to nothing; one that never answers costs each command those 2 seconds: unset the variable. Commands of the project
+inherit none of these variables.
 """
 
 _COUNTERS = """

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from autopilot.kernel.events import Event, TransitionRefused
 from autopilot.telemetry import names
+from autopilot.telemetry.asked import NOTHING_ASKED, read_asked
 from autopilot.telemetry.drops import Drops
 from autopilot.telemetry.instruments import counts_of
 from autopilot.telemetry.lines import LineFile
@@ -29,24 +30,21 @@ if TYPE_CHECKING:
     from autopilot.telemetry.pipeline import Pipeline
 
 OTLP_PACKAGE = "opentelemetry.exporter.otlp.proto.http"
-OTLP_DISTRIBUTION = "opentelemetry-exporter-otlp-proto-http"
 
-_ENDPOINTS = (
-    "OTEL_EXPORTER_OTLP_ENDPOINT",
-    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
-)
+INSTALL = "pip install 'autopilot-governance[otlp]'"
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What `doctor` shows. `problems` are sentences; `otlp` is `off`, `on` or `missing`."""
+    """What `doctor` shows. `problems` are sentences; `otlp` is `off`, `on`, `missing` or `refused`."""
 
     traces: Path
     metrics: Path
     otlp: str
     dropped: int
     problems: tuple[str, ...]
+    recording: bool = True
+    """Whether the files are written, whatever becomes of the export."""
 
 
 class Telemetry:
@@ -56,11 +54,11 @@ class Telemetry:
         self.traces = folder / "traces.jsonl"
         self.metrics = folder / "metrics.jsonl"
         self._version = version
-        self._environ = environ
         self._drops = Drops()
         self._lock = threading.Lock()
         self._pipeline: Pipeline | None = None
         self._failed = False
+        self._asked = read_asked(environ)
         self._disabled = environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
 
     def observe(self, event: Event) -> None:
@@ -107,13 +105,15 @@ class Telemetry:
         problems += [f"{count} {signal} dropped: {cause}" for signal, (count, cause) in self._drops.report().items()]
         if self._disabled:
             problems.append("OTEL_SDK_DISABLED is set: no span and no counter is recorded")
+        recording = not problems
         otlp = self._otlp()
         if otlp == "missing":
-            problems.append(f"OTLP export is asked for but not installed: pip install {OTLP_DISTRIBUTION}")
-        return Report(self.traces, self.metrics, otlp, self.dropped, tuple(problems))
+            problems.append(f"OTLP export is asked for but not installed: {INSTALL}")
+        problems += self._asked.problems
+        return Report(self.traces, self.metrics, otlp, self.dropped, tuple(problems), recording)
 
     def close(self) -> None:
-        """Write what is left. Takes no time for the files; a collector that does not answer costs a few seconds."""
+        """Write what is left. Takes no time for the files; a collector that does not answer costs two seconds."""
         with self._lock:
             pipeline, self._pipeline, self._failed = self._pipeline, None, True
         if pipeline is not None:
@@ -150,13 +150,13 @@ class Telemetry:
     def _start(self) -> Pipeline:
         from autopilot.telemetry.pipeline import Destination, Pipeline  # guarded and late: see the module docstring
 
-        package = OTLP_PACKAGE if self._otlp() == "on" else ""
-        to = Destination(self.traces, self.metrics, package)
-        return Pipeline(to, version=self._version, environ=self._environ, drops=self._drops)
+        asked = self._asked if self._otlp() == "on" else NOTHING_ASKED
+        to = Destination(self.traces, self.metrics, asked)
+        return Pipeline(to, version=self._version, drops=self._drops)
 
     def _otlp(self) -> str:
-        if not any(self._environ.get(name) for name in _ENDPOINTS):
-            return "off"
+        if self._asked.state != "on":
+            return self._asked.state
         try:
             return "on" if importlib.util.find_spec(OTLP_PACKAGE) else "missing"
         except ImportError:  # a parent package is not there

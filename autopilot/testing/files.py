@@ -26,9 +26,9 @@ class FaultyFiles(DiskFiles):
         self.half = False
         self._names: dict[int, str] = {}
 
-    def open(self, path: Path, flags: int) -> int:
+    def open(self, path: Path, flags: int, mode: int = 0o644) -> int:
         self._note("open", path.name)
-        descriptor = super().open(path, flags)
+        descriptor = super().open(path, flags, mode)
         self._names[descriptor] = path.name
         return descriptor
 
@@ -57,9 +57,9 @@ class FaultyFiles(DiskFiles):
         self._note("remove", path.name)
         super().remove(path)
 
-    def make_dir(self, path: Path) -> None:
+    def make_dir(self, path: Path, mode: int = 0o755) -> None:
         self._note("make_dir", path.name)
-        super().make_dir(path)
+        super().make_dir(path, mode)
 
     def sync_dir(self, path: Path) -> None:
         self._note("sync_dir", path.name)

@@ -29,6 +29,10 @@ class TallyFold:
         state["last"], state["hash"] = entry.seq, entry.hash
         return state
 
+    def copy(self, state: Tally) -> Tally:
+        """Apart from the first."""
+        return {**state, "kinds": dict(state["kinds"])}
+
     def dump(self, state: Tally) -> bytes:
         """As JSON."""
         return encode(state)

@@ -9,16 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import ExitStack
-from pathlib import Path
 
-from autopilot.kernel.errors import AutopilotError
 from autopilot.vcs.attributes import Attributes, Conversion
 from autopilot.vcs.entries import Entry
 from autopilot.vcs.ignores import Ignores
 from autopilot.vcs.objects import ObjectStore
-from autopilot.vcs.repository import Repository, plain_settings
+from autopilot.vcs.repository import Repository
 from autopilot.vcs.rulebook import Rulebook
 from autopilot.vcs.scan import Scan, ScanRules, encoded
+from autopilot.vcs.settings import user_setting
 
 _AUTOCRLF = "core.autocrlf"
 _OFF = frozenset({"false", "no", "off", "0", ""})
@@ -62,29 +61,8 @@ def line_end_conversion(repository: Repository, environ: Mapping[str, str]) -> s
         rules = b""
     if _RULE_FOR_ALL.search(rules):
         return ""
-    found, where = "false", ""
-    for path in _settings_files(repository, environ):
-        try:
-            value = plain_settings(path).get(_AUTOCRLF)
-        except (AutopilotError, OSError):
-            continue
-        if value is not None:
-            found, where = value.lower(), str(path)
-    return "" if found in _OFF else f"{_AUTOCRLF}={found} in {where}"
-
-
-def _settings_files(repository: Repository, environ: Mapping[str, str]) -> list[Path]:
-    """Where git reads its settings from; what comes later wins."""
-    home = environ.get("HOME", "")
-    personal = environ.get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else "")
-    files = [environ.get("GIT_CONFIG_SYSTEM") or "/etc/gitconfig"] if not environ.get("GIT_CONFIG_NOSYSTEM") else []
-    if "GIT_CONFIG_GLOBAL" in environ:
-        files.append(environ["GIT_CONFIG_GLOBAL"])
-    else:
-        files += [f"{personal}/git/config"] if personal else []
-        files += [f"{home}/.gitconfig"] if home else []
-    found = [Path(path) for path in files if path]
-    return [*found, repository.common_dir / "config", repository.git_dir / "config.worktree"]
+    value, where = user_setting(repository, environ, _AUTOCRLF) or ("false", "")
+    return "" if value.lower() in _OFF else f"{_AUTOCRLF}={value.lower()} in {where}"
 
 
 class _Nothing:

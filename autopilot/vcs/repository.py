@@ -12,13 +12,14 @@ Rules kept here:
 from __future__ import annotations
 
 import re
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from autopilot.kernel.errors import ContractError, IntegrityError
 from autopilot.vcs import refs
 from autopilot.vcs.git import run_git, scratch
-from autopilot.vcs.objects import ObjectStore
+from autopilot.vcs.objects import ObjectSession, ObjectStore
 
 DETACHED = "HEAD"
 MAIN = "main"
@@ -82,19 +83,29 @@ class Repository:
 
         Raises ContractError `unknown_revision`; IntegrityError where the objects are not what their ids say.
         """
+        with self.objects() as objects:
+            _, data = self.commit_named(objects, rev)
+        return _fields(data)["tree"]
+
+    def objects(self) -> AbstractContextManager[ObjectSession]:
+        """The repository's objects, for reading."""
+        return ObjectStore(None, self.common_dir / "objects", self.object_format).session()
+
+    def commit_named(self, objects: ObjectSession, rev: str) -> tuple[str, bytes]:
+        """Id and content of the commit that `rev` names, in the forms and with the errors of `commit_tree`."""
         named = refs.resolve(self.git_dir, self.common_dir, rev)
-        with ObjectStore(None, self.common_dir / "objects", self.object_format).session() as objects:
-            sha, kind = objects.kind(named or rev) if named or _ID.fullmatch(rev) else ("", "")
-            for _ in range(_MAX_TAG_STEPS):
-                if kind not in ("tag", "commit"):
-                    break
-                fields = dict(line.split(" ", 1) for line in _header(objects.read(sha, kind)) if " " in line)
-                wanted = ("tree",) if kind == "commit" else ("object", "type")
-                if not set(wanted) <= set(fields):
-                    raise IntegrityError("git_object_corrupt", where=sha, detail=f"a {kind} that names no {wanted[0]}")
-                if kind == "commit":
-                    return fields["tree"]
-                sha, kind = fields["object"], fields["type"]
+        sha, kind = objects.kind(named or rev) if named or _ID.fullmatch(rev) else ("", "")
+        for _ in range(_MAX_TAG_STEPS):
+            if kind not in ("tag", "commit"):
+                break
+            data = objects.read(sha, kind)
+            fields = _fields(data)
+            wanted = ("tree",) if kind == "commit" else ("object", "type")
+            if not set(wanted) <= set(fields):
+                raise IntegrityError("git_object_corrupt", where=sha, detail=f"a {kind} that names no {wanted[0]}")
+            if kind == "commit":
+                return sha, data
+            sha, kind = fields["object"], fields["type"]
         raise ContractError(
             "unknown_revision",
             where=rev,
@@ -103,9 +114,10 @@ class Repository:
         )
 
 
-def _header(data: bytes) -> list[str]:
-    # The first "tree" line counts; reversed, so that it is the last to be put into a dict.
-    return data.split(b"\n\n", 1)[0].decode("utf-8", "replace").split("\n")[::-1]
+def _fields(data: bytes) -> dict[str, str]:
+    """The header of a commit or tag. The first "tree" line counts; reversed, so that it is the last to be put in."""
+    lines = data.split(b"\n\n", 1)[0].decode("utf-8", "replace").split("\n")[::-1]
+    return dict(line.split(" ", 1) for line in lines if " " in line)
 
 
 def _worktree(root: Path) -> Repository:

@@ -42,7 +42,7 @@ from autopilot.storage.files.layout import StorePaths
 from autopilot.storage.files.ledger import read_entries
 from autopilot.storage.files.lock import StoreLock
 from autopilot.storage.files.record_log import LogPlace, RecordLog
-from autopilot.storage.files.store import LOCK_WAIT_SECONDS, read_identity
+from autopilot.storage.files.store import LOCK_WAIT_SECONDS
 from autopilot.storage.files.verify import verify_files
 from autopilot.storage.objects import ObjectStore
 from autopilot.telemetry.recorded import recorded_moves
@@ -51,6 +51,7 @@ from autopilot.vcs.repository import Repository
 from autopilot.wiring.checkpoints import known_keys
 from autopilot.wiring.full import refuse_linked_state, state_dir
 from autopilot.wiring.marker import read_marker
+from autopilot.wiring.stores import Home, home_of, lent
 
 FILE_CAP_BYTES = 64 * 1024 * 1024
 PROGRESS_ENTRIES = 1 << 16
@@ -73,7 +74,8 @@ def load_facts(
         raise ContractError("not_a_workspace", where=str(repository.root), detail=f"no ledger in {place}")
     if identity.linked:
         return Facts(report=corrupt("missing", 0, where=identity.linked), identity=identity, task=task)
-    loader = _Loader(place, identity, floor, progress or (lambda _done, _total: None))
+    home = home_of(repository, place, environ)
+    loader = _Loader(place, home, identity, floor, progress or (lambda _done, _total: None))
     facts = loader.facts(task)
     if task and facts.trail is not None and task not in facts.trail.tasks:
         raise ContractError("unknown_task", where=task, detail=f"no task {task!r} in this ledger")
@@ -93,7 +95,7 @@ def _identity(repository: Repository, place: Path, environ: Mapping[str, str]) -
     try:
         refuse_linked_state(place)
         with contextlib.suppress(IntegrityError):
-            ledger = read_identity(StorePaths(place))
+            ledger = home_of(repository, place, environ).present(marker or named)
     except IntegrityError as error:
         linked = error.where or str(place)
     # The marker's length is another ledger's where it names another.
@@ -102,20 +104,28 @@ def _identity(repository: Repository, place: Path, environ: Mapping[str, str]) -
 
 
 class _Loader:
-    """Reads one state directory."""
+    """Reads one state directory, and the ledger's files from there, or from a copy where `home` is a database."""
 
-    def __init__(self, place: Path, identity: Identity, floor: int, progress: Progress) -> None:
+    def __init__(self, place: Path, home: Home, identity: Identity, floor: int, progress: Progress) -> None:
         self._place = place
-        self._paths = StorePaths(place)
+        self._home = home
+        self._lines = place
         self._identity = identity
         self._floor = floor
         self._progress = progress
+        self._set_lines(place)
+
+    def _set_lines(self, lines: Path) -> None:
+        self._lines, self._paths = lines, StorePaths(lines)
         self._store = ObjectStore(DiskFiles(), self._paths.objects)
 
     def facts(self, task: str) -> Facts:
         files, journals, telemetry = self._files(), self._journals(), _telemetry(self._place / "telemetry")
+        if self._home.shared and self._identity.ledger:
+            # Copied behind what people write, not before: see above.
+            self._set_lines(lent(self._home, self._identity.ledger, objects=True))
         leases, length = self._moment()
-        report = verify_files(self._place, self._floor)
+        report = verify_files(self._lines, self._floor)
         refold = Refold(ProcessFold(), self._store.get)
         trail = self._trail(report, length, refold) if can_be_followed(report) else None
         return Facts(
@@ -188,7 +198,7 @@ class _Loader:
     def _checkpoints(self, trail: Trail | None) -> CheckpointFacts:
         if trail is None:
             return CheckpointFacts()
-        files, notes = CheckpointFiles(self._place), dict[int, bytes | str]()
+        files, notes = CheckpointFiles(self._lines), dict[int, bytes | str]()
         for size in files.sizes():
             try:
                 notes[size] = files.read(size)

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autopilot.evidence.contracts import RULES
 from autopilot.kernel.callers import Caller
@@ -27,22 +29,21 @@ from autopilot.process.desks.attesting import AttestationDesk
 from autopilot.process.desks.configuring import ConfigDesk
 from autopilot.process.desks.evidencing import EvidenceDesk
 from autopilot.process.desks.flagging import FlagDesk
+from autopilot.process.desks.inspecting import InspectionDesk
 from autopilot.process.desks.journaling import JournalDesk
 from autopilot.process.desks.leasing import LeaseDesk
 from autopilot.process.desks.tasks import TaskRegister
 from autopilot.process.desks.watching import Watchdog
 from autopilot.process.enforcer import WorkProcessEnforcer
 from autopilot.process.engine import Engine
-from autopilot.process.fold import ProcessFold
 from autopilot.process.guidance import Guidance
 from autopilot.process.ports import Observer, Store
 from autopilot.process.recording import Recording
 from autopilot.process.router import ToolRouter
 from autopilot.process.runners import RunnerDesk
 from autopilot.process.site import Site
-from autopilot.storage.files.creation import Genesis, create_store
-from autopilot.storage.files.layout import StorePaths
-from autopilot.storage.files.store import FileStore, StoreParts, read_identity
+from autopilot.process.trust import ADVISORY, Trust
+from autopilot.storage.files.creation import Genesis
 from autopilot.telemetry.setup import Telemetry
 from autopilot.telemetry.spans import TracedEnforcer, TracedRouter
 from autopilot.vcs.repository import Repository
@@ -50,15 +51,20 @@ from autopilot.vcs.trees import EngineTrees
 from autopilot.version import VERSION
 from autopilot.wiring.lost import Remembered, check_identity, missing, replaced
 from autopilot.wiring.marker import Marker, claimed, raise_marker, read_marker, write_marker
+from autopilot.wiring.stores import address_of, clock_of, home_of
+
+if TYPE_CHECKING:
+    from autopilot.remote.client import Greeting  # a workspace without a daemon does not pay for its client
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outside:
-    """What a workspace takes from around it: the environment, the clock, and who else listens."""
+    """What a workspace takes from around it: the environment, the clock, who else listens, what may be claimed."""
 
     environ: Mapping[str, str]
     clock: Clock
     observers: tuple[Observer, ...] = ()
+    trust: Trust = ADVISORY
 
 
 def here(*observers: Observer) -> Outside:
@@ -74,23 +80,28 @@ class Workspace:
         self.repository = repository
         self.state_dir = state_dir(repository, outside.environ)
         self.telemetry = Telemetry(self.state_dir / "telemetry", version=VERSION, environ=outside.environ)
-        settings = load_settings(_settings_path(repository), outside.environ)
+        settings = load_settings(settings_path(repository), outside.environ)
         self.engine = engine = Engine(
             store=store,
-            clock=outside.clock,
+            clock=clock_of(store, outside.clock),
             settings=settings,
             root=repository.root,
             state_dir=self.state_dir,
             observers=(self.telemetry.observe, *outside.observers),
             current_span=self.telemetry.current_ids,
+            trust_mode=outside.trust.mode,
+            drafts=outside.trust.drafts,
         )
+        own = tuple(place for place in (self.state_dir, outside.trust.drafts) if place is not None)
         self.site = Site(
             root=repository.root,
             state_dir=self.state_dir,
             repository=repository,
-            trees=EngineTrees(repository, self.state_dir / "git", exclude=_excluded(repository, self.state_dir)),
+            trees=EngineTrees(repository, self.state_dir / "git", exclude=_excluded(repository, own)),
             objects=store.objects,
             environ=outside.environ,
+            runner=outside.trust.runner,
+            cache=outside.trust.cache,
         )
         self.leases = LeaseDesk(engine)
         runners = RunnerDesk(engine, self.site, RULES)
@@ -106,7 +117,23 @@ class Workspace:
         self.guidance = Guidance(engine, runners)
         self.journal = JournalDesk(engine)
         self.recording = Recording(engine)
+        self.inspection = InspectionDesk(engine, self.site)
         self.ledger = store
+        self.home = home_of(repository, self.state_dir, outside.environ)
+
+    @property
+    def greeting(self) -> Greeting:
+        """What the daemon said, and who the kernel says it is; ContractError where there is no daemon."""
+        raise ContractError("bad_usage", where="greeting", detail="no daemon has this workspace")
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the engine is a daemon's; see `wiring.remote`."""
+        return False
+
+    def with_purpose(self, purpose: str) -> AbstractContextManager[Workspace]:
+        """A daemon's workspace on a line that forgets what is done on it; ContractError where there is no daemon."""
+        raise ContractError("bad_usage", where=purpose, detail="no daemon has this workspace")
 
     @classmethod
     def init(
@@ -125,11 +152,10 @@ class Workspace:
         with claimed(repository.common_dir):
             place = state_dir(repository, outside.environ)
             refuse_strangers(place, folders=_STATE_FOLDERS, files=_STATE_FILES)
-            lost_one = None
-            if not (place / "ledger" / "LEDGER.json").exists():
-                lost_one = replaced(_remembered(repository, place, outside), caller, lost.strip())
-            parts = StoreParts(place, ProcessFold(), clock=outside.clock)
-            store = create_store(parts, Genesis(caller, f"autopilot {VERSION}", lost_one))
+            home, known, lost_one = home_of(repository, place, outside.environ), _remembered(repository, outside), None
+            if not home.present(known.ledger):
+                lost_one = replaced(known, caller, lost.strip())
+            store = home.create(Genesis(caller, f"autopilot {VERSION}", lost_one), outside.clock)
             write_marker(repository.common_dir, Marker(store.ledger_id, 1))
         return cls(repository, store, outside)
 
@@ -139,21 +165,28 @@ class Workspace:
 
         ContractError `not_a_repository`, `not_a_workspace`; IntegrityError for a ledger that is missing, cut back,
         does not verify, or is not the one that `autopilot.toml` names (`ledger_unlike_settings`), and for a state
-        directory with links in it (`state_linked`).
+        directory with links in it (`state_linked`). Where `AUTOPILOT_SOCKET` or `daemon` in `autopilot.toml` names a
+        daemon, the workspace is its: the same desks, and StorageError `daemon_unreachable` where it does not answer.
         """
         outside = outside or here()
         repository = Repository.locate(Path(path))
+        daemon = _location(repository, outside.environ).daemon
+        if daemon:
+            # Here, because what needs no daemon is not to pay for its client; it is a kind of workspace itself.
+            from autopilot.wiring.remote import RemoteWorkspace
+
+            return RemoteWorkspace(repository, daemon, outside)
         place = state_dir(repository, outside.environ)
         refuse_strangers(place, folders=_STATE_FOLDERS, files=_STATE_FILES)
-        known = _remembered(repository, place, outside)
-        if not (place / "ledger" / "LEDGER.json").exists():
-            if known.marker is not None:
+        home, known = home_of(repository, place, outside.environ), _remembered(repository, outside)
+        present = home.present(known.ledger)
+        if not present:
+            if known.ledger and (known.marker is not None or known.store):
                 raise missing(known)
-            raise ContractError("not_a_workspace", where=str(repository.root), detail=f"no ledger in {place}")
+            raise ContractError("not_a_workspace", where=str(repository.root), detail=f"no ledger in {known.where}")
         # First of all: another ledger than the repository's is not a shortened one.
-        check_identity(read_identity(StorePaths(place)), known)
-        floor = known.marker.size if known.marker is not None else 0
-        store = FileStore.open(StoreParts(place, ProcessFold(), clock=outside.clock, floor=floor))
+        check_identity(present, known)
+        store = home.open(present, outside.clock, known.marker.size if known.marker is not None else 0)
         workspace = cls(repository, store, outside)
         workspace.journal.mend()
         return workspace
@@ -194,6 +227,7 @@ _STATE_FILES = (
     "ledger/queue",
     "ledger/head",
     "ledger/POISONED",
+    "ledger/reserve",
     "leases/leases.wal",
 )
 
@@ -205,35 +239,27 @@ def refuse_linked_state(place: Path) -> None:
 
 def state_dir(repository: Repository, environ: Mapping[str, str]) -> Path:
     """Where the state is: `state/` in the main worktree (or a bare common directory), or where it was moved."""
-    location = _location(repository, environ)
-    if location.store:
-        # A store that is asked for and not used would split the record: refused, never ignored.
-        raise ContractError(
-            "bad_config",
-            where="store",
-            detail="this version keeps its ledger in files only",
-            remedy="unset AUTOPILOT_STORE and `store` in autopilot.toml",
-        )
-    return (repository.main_worktree / location.state_dir).absolute()
+    return (repository.main_worktree / _location(repository, environ).state_dir).absolute()
 
 
 def _location(repository: Repository, environ: Mapping[str, str]) -> Location:
-    settings = _settings_path(repository)
+    settings = settings_path(repository)
     return read_location(settings.read_bytes() if settings is not None else None, environ)
 
 
-def _settings_path(repository: Repository) -> Path | None:
+def settings_path(repository: Repository) -> Path | None:
+    """The repository's `autopilot.toml`, None where there is none."""
     path = repository.main_worktree / SETTINGS_FILE
     return path if path.is_file() else None
 
 
-def _excluded(repository: Repository, place: Path) -> tuple[str, ...]:
-    try:
-        return (place.relative_to(repository.root).as_posix(),)
-    except ValueError:
-        return ()
+def _excluded(repository: Repository, places: tuple[Path, ...]) -> tuple[str, ...]:
+    root = repository.root
+    return tuple(place.relative_to(root).as_posix() for place in places if place.is_relative_to(root))
 
 
-def _remembered(repository: Repository, place: Path, outside: Outside) -> Remembered:
-    named = _location(repository, outside.environ).ledger_id
-    return Remembered(repository, place, read_marker(repository.common_dir), named)
+def _remembered(repository: Repository, outside: Outside) -> Remembered:
+    named, place = _location(repository, outside.environ).ledger_id, state_dir(repository, outside.environ)
+    address = address_of(repository, outside.environ)
+    store = address.shown if address is not None else ""
+    return Remembered(repository, place, read_marker(repository.common_dir), named, store)

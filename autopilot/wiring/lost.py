@@ -30,6 +30,12 @@ class Remembered:
     place: Path
     marker: Marker | None
     named: str
+    store: str = ""
+
+    @property
+    def where(self) -> str:
+        """Where the ledger is looked for, as people are told: the store that is named, else the state directory."""
+        return self.store or str(self.place)
 
     @property
     def ledger(self) -> str:
@@ -38,7 +44,7 @@ class Remembered:
 
     def unmarked(self) -> Remembered:
         """The same without any memory: then whatever lies in the usual place is the repository's."""
-        return Remembered(self.repository, self.place, None, "")
+        return Remembered(self.repository, self.place, None, "", self.store)
 
 
 def replaced(known: Remembered, caller: Caller, reason: str) -> dict[str, str | int] | None:
@@ -68,7 +74,7 @@ def standing_elsewhere(known: Remembered, *, but: str = "") -> Path | None:
     been deleted.
     """
     for folder in _usual_places(known.repository):
-        if folder.resolve() == known.place.resolve() or not StorePaths(folder).identity.exists():
+        if (folder.resolve() == known.place.resolve() and not known.store) or not StorePaths(folder).identity.exists():
             continue
         try:
             found = read_identity(StorePaths(folder))
@@ -85,11 +91,11 @@ def missing(known: Remembered) -> AutopilotError:
     standing = standing_elsewhere(known)
     found = f"; it is in {standing}" if standing else ""
     if known.marker is None:
-        detail = f"ledger {known.named} is not in {known.place}{found}"
+        detail = f"ledger {known.named} is not in {known.where}{found}"
         return ContractError("ledger_elsewhere", where=SETTINGS_FILE, detail=detail)
     size = known.marker.size
-    detail = f"ledger {known.marker.ledger} with at least {size} entries is not in {known.place}{found}"
-    return IntegrityError("ledger_missing", where=str(known.place), detail=detail)
+    detail = f"ledger {known.marker.ledger} with at least {size} entries is not in {known.where}{found}"
+    return IntegrityError("ledger_missing", where=known.where, detail=detail)
 
 
 def still_there(known: Remembered, standing: Path) -> ContractError:
@@ -97,7 +103,7 @@ def still_there(known: Remembered, standing: Path) -> ContractError:
     return ContractError(
         "ledger_exists",
         where=str(standing),
-        detail=f"the repository's ledger is intact in {standing}; {known.place} is another folder",
+        detail=f"the repository's ledger is intact in {standing}; {known.where} is another place",
         remedy="unset AUTOPILOT_STATE_DIR, or correct `state_dir` in autopilot.toml, and use it",
     )
 
@@ -111,17 +117,17 @@ def check_identity(opened: str, known: Remembered) -> None:
         raise another(opened, known)
     if known.marker is None and (standing := standing_elsewhere(known.unmarked(), but=opened)) is not None:
         # Without its marker the repository remembers none; the one that lies in its usual place is its own.
-        detail = f"a ledger stands in {standing}; {known.place} has another one, {opened}"
-        raise IntegrityError("ledger_missing", where=str(known.place), detail=detail)
+        detail = f"a ledger stands in {standing}; {known.where} has another one, {opened}"
+        raise IntegrityError("ledger_missing", where=known.where, detail=detail)
     if known.named and known.named != opened:
-        detail = f"{SETTINGS_FILE} names ledger {known.named}, the one in {known.place} is {opened}"
+        detail = f"{SETTINGS_FILE} names ledger {known.named}, the one in {known.where} is {opened}"
         raise IntegrityError("ledger_unlike_settings", where=f"{SETTINGS_FILE}: ledger_id", detail=detail)
 
 
 def another(present: str, known: Remembered) -> IntegrityError:
     """The error of a place that holds another ledger than the repository's."""
-    detail = f"the repository's ledger is {known.ledger}, the one in {known.place} is {present}"
-    return IntegrityError("ledger_missing", where=str(known.place), detail=detail)
+    detail = f"the repository's ledger is {known.ledger}, the one in {known.where} is {present}"
+    return IntegrityError("ledger_missing", where=known.where, detail=detail)
 
 
 def _usual_places(repository: Repository) -> tuple[Path, ...]:

@@ -59,6 +59,9 @@ def raise_marker(common_dir: Path, marker: Marker) -> None:
     Two who close at the same moment would otherwise leave the lower of their sizes. Left alone where the folder is
     held by somebody else for `RAISE_WAIT_SECONDS`: an older floor is still a floor.
     """
+    if not os.access(common_dir, os.W_OK | os.X_OK):
+        # Another user's repository, as behind a daemon: a floor that its owner can write is none for us.
+        return
     if _is_reached(common_dir, marker):
         return
     try:

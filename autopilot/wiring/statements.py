@@ -22,6 +22,7 @@ from autopilot.supplychain.dsse import opened, sealed
 from autopilot.supplychain.statement import Statement
 from autopilot.wiring.checkpoints import KEYS_FOLDER, verify_state
 from autopilot.wiring.full import Workspace
+from autopilot.wiring.stores import home_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +53,24 @@ def signed_statements(workspace: Workspace, task_id: str) -> Bundle:
     ContractError `unknown_task`, `nothing_to_state`; MissingComponentError `key_missing`; IntegrityError for a ledger
     that does not verify, an object that is not there or not what its line says, `key_exposed`, `key_damaged`.
     """
-    report = verify_state(workspace.state_dir).report
-    if not report.intact:
-        raise report.error()
+    with home_in(workspace, workspace.state_dir).place(workspace.ledger.ledger_id) as place:
+        report = verify_state(place).report
+        if not report.intact:
+            raise report.error()
+        named = scan(place, report.entries).keys
     origin = origin_of(workspace.ledger.ledger_id)
     desk = StatementDesk(workspace.engine)
     phases = desk.of_task(task_id, ledger_origin=origin, stop=report.entries)
-    key = _key(workspace, report.entries)
+    key = _key(workspace, named[-1][0] if named else "")
     signed = tuple(
         Signed(phase, statement, _sealed(statement, key)) for phase in phases for statement in phase.statements
     )
     return Bundle(task_id, key.verifier, signed)
 
 
-def _key(workspace: Workspace, entries: int) -> SigningKey:
-    """The key that the first `entries` lines, which were verified, name last."""
+def _key(workspace: Workspace, named: str) -> SigningKey:
+    """The key that the lines, which were verified, name last."""
     folder = workspace.state_dir / KEYS_FOLDER
-    named = scan(workspace.state_dir, entries).keys
     if not named:
         raise MissingComponentError(
             "key_missing",
@@ -76,7 +78,7 @@ def _key(workspace: Workspace, entries: int) -> SigningKey:
             detail="this ledger has no signing key yet",
             remedy="run `autopilot ledger checkpoint`: it makes the key",
         )
-    return KeyRing(folder).load(named[-1][0])
+    return KeyRing(folder).load(named)
 
 
 def _sealed(statement: Statement, key: SigningKey) -> bytes:

@@ -38,7 +38,11 @@ _NOTE = re.compile(r"<!-- (?P<kind>at a terminal|file|not run)(?:: (?P<value>.*?
 _EXIT = re.compile(r"\s+# exit (\d+)$")
 _SUBJECT = re.compile(r"(?:subject |--subject )([0-9a-f]{64})")
 # What commands ask a person for, and what a person who has looked types.
-_QUESTIONS = ((re.compile(rb"\[y/N\] $"), b"y\n"), (re.compile(rb"([0-9a-f]{8}) to (?:approve|reject)[^\n]*: $"), None))
+_QUESTIONS = (
+    (re.compile(rb"\[y/N\] $"), b"y\n"),
+    (re.compile(rb"passphrase[^\n]*: $"), b"correct horse battery staple\n"),
+    (re.compile(rb"([0-9a-f]{8}) to (?:approve|reject)[^\n]*: $"), None),
+)
 _TIMEOUT_SECONDS = 120
 
 

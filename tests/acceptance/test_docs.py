@@ -23,6 +23,7 @@ from autopilot.kernel.reason_codes import REASON_CODES
 from autopilot.kernel.settings import parse_settings
 from autopilot.process.graph import mermaid
 from autopilot.process.profiles import CODE_CHANGE, SMALL_CHANGE
+from autopilot.testing.postgres import OWNER, PostgresServer, find_binaries
 
 RUN = [ROOT / "README.md", *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
 PAGES = sorted(p for p in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")) if "examples" not in p.parts)
@@ -35,8 +36,12 @@ def name_of(page: Path) -> str:
 
 
 @pytest.mark.parametrize("page", RUN, ids=name_of)
-def test_what_the_page_shows_runs_and_answers_as_shown(page: Path, tmp_path: Path) -> None:
+def test_what_the_page_shows_runs_and_answers_as_shown(
+    page: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     shell = Shell(tmp_path)
+    if page.name == "postgresql.md":
+        give_server(shell, request.getfixturevalue("postgres"))
     for fence in fences(page.read_text()):
         where = f"{name_of(page)}:{fence.line}"
         if fence.kind == "file":
@@ -45,6 +50,12 @@ def test_what_the_page_shows_runs_and_answers_as_shown(page: Path, tmp_path: Pat
             target.write_text(fence.text)
         elif fence.kind != "not run" and fence.language in _RUNNERS:
             _RUNNERS[fence.language](fence, shell, where)
+
+
+def give_server(shell: Shell, server: PostgresServer) -> None:
+    """The reader of the page is his server's administrator, at its machine."""
+    for environ in shell.environs.values():
+        environ |= {"PGHOST": str(server.folder), "PGUSER": OWNER, "PATH": f"{environ['PATH']}:{find_binaries()}"}
 
 
 def run_console(fence: Fence, shell: Shell, where: str) -> None:

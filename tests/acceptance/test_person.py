@@ -103,6 +103,7 @@ def test_an_agent_that_calls_itself_a_person_is_refused(repo: Repo, name: str, d
         assert refused.json["error"]["reasons"][0]["remedy"]
         if dry or name in OFF_THE_RECORD:
             assert _record(repo) == before
+            assert refused.json["error"]["seq"] is None, "a rehearsal names no line"
         else:
             _is_the_record_of(repo, refused.json["error"]["seq"], act.words)
     assert repo.quick(*act.words, *dry, env=AGENT).code != 0, "an agent that says so is refused as well"

@@ -10,7 +10,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from governed import TASK, Governed, Prepare, expect_refusal
+from governed import HUMAN, TASK, Governed, Prepare, expect_refusal
 
 from autopilot.cli.demo.honest import AGENT, REVIEWER
 from autopilot.cli.demo.project import BUG, FIX, commit
@@ -146,6 +146,39 @@ def test_a_move_from_another_worktree_is_refused(at: Prepare, phase: Phase) -> N
     # The files there are of another piece of work: no person is asked about their diff.
     assert not refusal.subjects
     assert not governed.lines("approval.requested")
+
+
+def test_who_stands_in_another_worktree_takes_no_lease(at: Prepare) -> None:
+    # Red without: `astray` before `ensure` in `_collect` (process/enforcer.py).
+    governed = at(Phase.SPEC)
+    governed.agent.prepare(Phase.SPEC)
+    governed.workspace.leases.release(TASK, caller=AGENT)
+    grants = len(governed.lines("lease.granted"))
+    with linked(governed) as workspace:
+        for attempt in (workspace.enforcer.advance_phase, workspace.enforcer.verify):
+            with expect_refusal(governed, "wrong_worktree"):
+                attempt(TASK, caller=AGENT)
+        assert workspace.enforcer.preview(TASK, caller=AGENT).codes() == ("wrong_worktree",)
+    assert governed.workspace.leases.held(TASK) is None
+    assert len(governed.lines("lease.granted")) == grants
+    governed.advance(caller=REVIEWER)
+    assert governed.task.stage == Phase.PLAN, "another session was not kept waiting"
+
+
+def test_what_lies_in_another_worktree_is_not_looked_at(at: Prepare) -> None:
+    # Red without: the early return in `RunnerDesk.start` (process/runners/__init__.py). `next` asks the runner too.
+    governed = at(Phase.IMPLEMENT)
+    governed.agent.implement()
+    with linked(governed) as workspace:
+        (workspace.root.parent / "linked" / "README.md").write_text("# Not in the plan.\n")
+        steps = workspace.guidance.next_steps(TASK, caller=AGENT)
+        assert not steps.approvals, "a person would be asked about the diff of other files"
+        assert [missing.code for missing in steps.missing if missing.command == ""] == ["wrong_worktree"]
+        # Where the gate only observes, nothing is found there either.
+        governed.workspace.flags.set("evidence_gate", "observe", reason="look first", caller=HUMAN)
+        moved = workspace.enforcer.advance_phase(TASK, caller=AGENT)
+    assert not moved.artifacts
+    assert not moved.data["judged_tree"]
 
 
 def test_a_bare_repository_keeps_the_state_of_its_worktrees(at: Prepare) -> None:

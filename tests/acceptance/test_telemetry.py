@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 import pytest
-from governed import TASK, Governed, Prepare, expect_refusal
+from governed import HUMAN, TASK, Governed, Prepare, expect_refusal
 
 from autopilot.cli.demo.honest import AGENT
 from autopilot.journal.entry import parse_entry
@@ -58,6 +58,26 @@ def test_a_whole_task_leaves_spans_and_counters_that_agree_with_the_ledger(at: P
     for name, value in counted.items():
         assert value == folded.get(name, 0), name
     assert counted["phase_skips_attempted"] == counted["tool_calls_out_of_phase"] == 1
+
+
+def test_counters_agree_on_what_a_person_alone_may_do_and_on_a_guard_that_observes(at: Prepare) -> None:
+    # Red without: the event in `Recording.usurped`; `seq` in the row of `ToolCallJudged`.
+    governed = at(Phase.SPEC)
+    for _ in range(2):
+        with expect_refusal(governed, "human_only"):
+            governed.workspace.tasks.resume(TASK, reason="I am fine", caller=AGENT)
+    with expect_refusal(governed, "out_of_sequence"):
+        governed.advance(Phase.MONITOR)
+    call = ToolCall("Edit", {"file_path": "shop/pricing.py"}, task=TASK)
+    governed.workspace.router.check(call, caller=AGENT)
+    governed.workspace.flags.set("tool_guard", "observe", reason="look first", caller=HUMAN)
+    assert governed.workspace.router.check(call, caller=AGENT).admitted
+    governed.workspace.telemetry.close()
+    counted = totals(governed.state_dir / "telemetry" / "metrics.jsonl").counters
+    folded = governed.workspace.ledger.view().state.counters
+    for name, least in (("process_violations", 3), ("tool_calls_out_of_phase", 2)):
+        assert counted[name] == folded[name], name
+        assert folded[name] >= least, name
 
 
 def test_a_broken_exporter_changes_no_verdict(at: Prepare) -> None:

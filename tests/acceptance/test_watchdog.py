@@ -50,6 +50,25 @@ def test_three_violations_of_one_kind_hold_the_task(at: Prepare) -> None:
             governed.workspace.enforcer.verify(TASK, caller=caller)
 
 
+def test_a_stranger_cannot_get_anothers_task_held(at: Prepare) -> None:
+    # Red without: `_works_on` (process/recording.py).
+    governed = at(Phase.SPEC)
+    for _ in range(4):
+        for attempt in (governed.workspace.tasks.resume, governed.workspace.tasks.abandon):
+            with expect_refusal(governed, "human_only") as refusal:
+                attempt(TASK, reason="away with it", caller=OTHER)
+            assert refusal.line is not None
+            assert (refusal.line.kind, refusal.line.task, refusal.line.data["where"]) == ("violation", None, TASK)
+    governed.workspace.watchdog.look(TASK, AGENT)
+    assert not governed.task.held
+    # Its own agent's attempts count as before.
+    for _ in range(3):
+        with expect_refusal(governed, "human_only"):
+            governed.workspace.tasks.abandon(TASK, reason="away with it", caller=AGENT)
+    governed.workspace.watchdog.look(TASK, AGENT)
+    assert governed.task.held
+
+
 @pytest.mark.parametrize("caller", [AGENT, OTHER, Caller("autopilot", "engine", "e-1")])
 def test_only_a_person_lets_it_go_on(at: Prepare, caller: Caller) -> None:
     governed = at(Phase.SPEC)

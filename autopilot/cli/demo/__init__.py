@@ -14,11 +14,11 @@ import argparse
 import importlib.util
 import json
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 from autopilot.cli.demo.show import Show
+from autopilot.kernel.throwaway import throwaway
 
 
 def run(name: str, words: list[str]) -> int:
@@ -42,8 +42,8 @@ def run(name: str, words: list[str]) -> int:
         folder.mkdir(parents=True)
         result = _play(folder, options, show)
     else:
-        with tempfile.TemporaryDirectory(prefix="autopilot-demo-") as scratch:
-            result = _play(Path(scratch), options, show)
+        with throwaway("autopilot-demo-") as scratch:
+            result = _play(scratch, options, show)
     result["seconds"] = round(time.monotonic() - started)
     if options.json:
         sys.stdout.write(json.dumps({"schema_version": 1, **result}) + "\n")

@@ -30,7 +30,7 @@ class CommandRun(Value):
     timed_out: bool = False
     truncated: bool = False
     duration_ms: Count
-    isolation: Literal["bwrap", "none"]
+    isolation: Literal["bwrap", "user", "none"]
     executable_sha256: Sha256 | None = Field(default=None, description="of the program that argv[0] resolved to")
     deps_sha256: Sha256 | None = Field(default=None, description="of the dependencies that commands.setup provided")
     output_sha256: Sha256

@@ -33,7 +33,8 @@ class AttestationDesk:
         with self._engine.store.transaction() as tx:
             task = _open(self._engine.task(tx.state, task_id))
             held = tx.leases.held(task.id)
-            if held is not None and held.holder.session != caller.session and not held.ran_out(self._engine.now()):
+            now = tx.leases.not_before(self._engine.now())
+            if held is not None and held.holder.session != caller.session and not held.ran_out(now):
                 # Another session's prompt says nothing of the holder's, and must not be able to block it.
                 detail = f"{held.holder.caller.actor} works on {held.resource}"
                 verdict = Verdict((Reason("lease_held", where=held.resource, detail=detail),))

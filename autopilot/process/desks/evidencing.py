@@ -7,7 +7,7 @@ What is handed in is asserted, whatever it says of itself. A file under the name
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,15 +57,32 @@ class EvidenceDesk:
         RefusedError `evidence_rank` for engine-made artifacts, and lease reasons, both on record; ContractError for a
         file that is not a plain one, or a name the phase's contract does not have.
         """
+        return self._add(task_id, name or path.name, lambda: self._handed_in(path), caller, lease)
+
+    def add_bytes(
+        self, task_id: str, name: str, data: bytes, *, caller: Caller, lease: Claim | None = None
+    ) -> LedgerEntry:
+        """As `add`, with the bytes themselves: for a caller whose files the engine does not read."""
+
+        def handed_in() -> bytes:
+            if len(data) > ASSERTED_CAP_BYTES:
+                raise ContractError("artifact_too_large", where=name[:80], detail=f"over {ASSERTED_CAP_BYTES} bytes")
+            return data
+
+        return self._add(task_id, name, handed_in, caller, lease)
+
+    def _add(
+        self, task_id: str, name: str, read: Callable[[], bytes], caller: Caller, lease: Claim | None
+    ) -> LedgerEntry:
         task = self._engine.task(self._engine.store.view().state, task_id)
         if isinstance(task.phase, Terminal):
             raise self._refused(task, caller, (Reason("task_closed", detail=f"the task is {task.stage}"),))
-        artifact = parse_artifact_name(name or path.name)
+        artifact = parse_artifact_name(name)
         contract = self._engine.profile(task).contract(Phase(task.stage)).artifact(artifact)
         if ORIGIN_RANK[contract.origin] > 0:
             detail = f"{artifact} is {contract.origin} evidence: the engine makes it itself"
             raise self._refused(task, caller, (Reason("evidence_rank", where=artifact, detail=detail),))
-        data = self._handed_in(path)
+        data = read()
         modes = self._engine.modes(self._engine.store.view().state)
         problems, _ = by_mode(self._leases.ensure(task, caller, lease), modes)
         if problems:

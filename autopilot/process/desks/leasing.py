@@ -26,7 +26,7 @@ from autopilot.leases.records import Expire, LeaseRecord
 from autopilot.leases.terms import Claim, Holder, Lease, LeaseTimes, Moment, resource_of, token_digest
 from autopilot.ledger.entry import Draft, LeaseRef
 from autopilot.process.admission import by_mode
-from autopilot.process.desks.renewal import Renewals
+from autopilot.process.desks.renewal import Renewals, Renewing
 from autopilot.process.engine import Engine, about, lease_ref
 from autopilot.process.graph import Move
 from autopilot.process.ports import Transaction
@@ -61,17 +61,17 @@ class Footing:
 class LeaseDesk:
     """Grants, renews, releases and forces leases of a task's current phase."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, renewals: Renewing | None = None) -> None:
         self._engine = engine
         self._recording = Recording(engine)
-        self._renewals = Renewals()
+        self._renewals = renewals or Renewals()
 
     def acquire(self, task_id: str, *, caller: Caller, as_process: bool = False) -> Granted:
         """The lease of the task's current phase; LeaseRefusedError `lease_held` if another's stands.
 
         `as_process` binds it to this process: its death frees the phase at once.
         """
-        token = new_token()
+        token = new_token(self._engine.draw)
         holder = Holder(caller, identify_process() if as_process else None)
         with self._engine.store.transaction() as tx:
             task = _open_task(self._engine, tx, task_id)
@@ -148,7 +148,8 @@ class LeaseDesk:
         """The lease that stands for the task now, or None."""
         view = self._engine.store.view()
         lease = view.leases.held(self._engine.task(view.state, task_id).id)
-        return None if lease is None or lease.ran_out(self._engine.now()) else lease
+        now = view.leases.not_before(self._engine.now())
+        return None if lease is None or lease.ran_out(now) else lease
 
     def observed(self, task_id: str) -> str:
         """The digest of what `show` shows, for a compare-and-force."""
@@ -159,7 +160,8 @@ class LeaseDesk:
 
         A claim with a fence is never replaced by a new lease: whoever names a fence wants that lease or none.
         """
-        view, now = self._engine.store.view(), self._engine.now()
+        view = self._engine.store.view()
+        now = view.leases.not_before(self._engine.now())
         resource = resource_of(task.id, Phase(task.stage))
         claim = claim_of(caller, lease)
         reasons = decisions.standing(view.leases, resource, claim, now)
@@ -178,7 +180,8 @@ class LeaseDesk:
 
     def would_hold(self, task: TaskState, caller: Caller, lease: Claim | None) -> tuple[Reason, ...]:
         """The reasons `ensure` would give, with nothing taken or renewed."""
-        view, now, claim = self._engine.store.view(), self._engine.now(), claim_of(caller, lease)
+        view, claim = self._engine.store.view(), claim_of(caller, lease)
+        now = view.leases.not_before(self._engine.now())
         reasons = decisions.standing(view.leases, resource_of(task.id, Phase(task.stage)), claim, now)
         if reasons and claim.fence is None and self._is_free(view.leases, task, reasons, now):
             return ()

@@ -10,8 +10,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 IDLE_SECONDS = 30.0
 
@@ -23,6 +24,14 @@ class _Task:
     renew: Callable[[], bool]
     every_seconds: float
     due: float
+
+
+class Renewing(Protocol):
+    """Whoever renews while a call works."""
+
+    def every(self, seconds: float, renew: Callable[[], bool]) -> AbstractContextManager[None]:
+        """Call `renew` every `seconds` while the block runs, until it answers False."""
+        ...
 
 
 class Renewals:

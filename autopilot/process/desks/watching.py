@@ -37,7 +37,7 @@ class Watchdog:
         if mode == "off":
             return None
         lease = view.leases.held(task_id)
-        held = lease is not None and not lease.ran_out(self._engine.now())
+        held = lease is not None and not lease.ran_out(view.leases.not_before(self._engine.now()))
         facts, now = self._facts(task, held=held, diary=()), self._now()
         limits = self._limits(task)
         if judge(facts, now, limits) is None:

@@ -38,9 +38,9 @@ class RunnerDesk:
         """
         self._check(ticket)
         bench = Bench(self._engine, self._site, self._rules, ticket, execute=execute)
-        if self._site.repository.worktree_id != ticket.task.worktree:
-            detail = f"the task was opened in worktree {ticket.task.worktree}"
-            bench.fail(Reason("wrong_worktree", where=self._site.repository.worktree_id, detail=detail))
+        misplaced = self.misplaced(ticket.task)
+        if misplaced is not None:
+            bench.fail(misplaced)
             # Nothing else is looked at: it would be the wrong files, and an approval would be asked for their diff.
             return bench.collected()
         self._finish_retirement(ticket)
@@ -53,6 +53,13 @@ class RunnerDesk:
             for reason in error.reasons():
                 bench.fail(reason)
         return bench.collected()
+
+    def misplaced(self, task: TaskState) -> Reason | None:
+        """Why the task cannot be worked on from here: it was opened in another worktree of the repository."""
+        here = self._site.repository.worktree_id
+        if here == task.worktree:
+            return None
+        return Reason("wrong_worktree", where=here, detail=f"the task was opened in worktree {task.worktree}")
 
     def export(self, task: TaskState, collected: Collected) -> None:
         """Put engine-made artifacts where people read them, and make the folder of the phase the task is in."""

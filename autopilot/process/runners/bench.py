@@ -51,6 +51,7 @@ class Bench:
         self._sealed: dict[str, ArtifactRef] = {}
         self._bindings: dict[str, dict[str, str]] = {}
         self._excerpt: str | None = None
+        self._completed: dict[str, bytes] = {}
         self.judged_tree = ""
         self.config = ""
         self.interpreter = ""
@@ -80,7 +81,9 @@ class Bench:
         self._keep(contract, data, binding, reasons)
 
     def asserted_bytes(self, name: str) -> bytes | None:
-        """The file in the phase's folder, else what `evidence add` sealed, else None."""
+        """The file in the phase's folder, else what `evidence add` sealed, else None; as the engine completed it."""
+        if name in self._completed:
+            return self._completed[name]
         try:
             path = f"{self.task.id}/{self.ticket.phase.folder}/{name}"
             return self.engine.read_evidence(path, cap=ASSERTED_CAP_BYTES)
@@ -100,6 +103,7 @@ class Bench:
 
     def write_back(self, name: str, data: bytes) -> None:
         """Replace an asserted document in the phase's folder by the engine's completion of it."""
+        self._completed[name] = data
         self.engine.place_evidence(f"{self.task.id}/{self.ticket.phase.folder}/{name}", data)
 
     # --- engine-made artifacts

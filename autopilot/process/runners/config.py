@@ -23,12 +23,15 @@ def settle_config(bench: Bench) -> bool:
     sealed, present = bench.ticket.settings, bench.engine.settings
     settings = effective(sealed, present)
     found = direction(sealed, present)
-    if found.needs_approval:
-        shown = ", ".join((*found.changed, *found.loosened))
+    # Who may approve is the workspace's question: a task that was opened before must not carry an older answer over it.
+    standing = bench.engine.standing_settings(bench.engine.store.view().state) or sealed
+    approvals = tuple(key for key in direction(standing, present).loosened if key.startswith("approvals."))
+    if found.needs_approval or approvals:
+        shown = ", ".join(dict.fromkeys((*found.changed, *found.loosened, *approvals)))
         granted = bench.need(
             Reason("config_changed", where="autopilot.toml", detail=f"{shown} changed since the task opened"),
             kind="config_changed",
-            digest=digest_of([sealed.as_dict(), present.as_dict()]),
+            digest=digest_of([sealed.as_dict(), standing.as_dict()["approvals"], present.as_dict()]),
             why=f"run with a changed configuration: {shown}",
         )
         if granted:

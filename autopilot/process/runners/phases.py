@@ -25,6 +25,7 @@ from autopilot.process.origin import origin_tree, uncommitted
 from autopilot.process.runners import executed
 from autopilot.process.runners.bench import Bench
 from autopilot.process.runners.config import settle_config
+from autopilot.process.runners.generated import generated
 from autopilot.vcs.diff import FileChange
 
 _SHOWN = 10
@@ -67,7 +68,7 @@ def implement(bench: Bench) -> None:
     bench.produce("modified_files.json", _modified(bench, origin, changes), tree=snapshot.tree, inputs=origin)
     _check_plan_lock(bench, changes)
     _check_size(bench, changes)
-    executed.generated(bench, snapshot.tree, changes)
+    generated(bench, snapshot.tree, changes)
 
 
 def verify(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -41,9 +42,22 @@ def parse_json(data: bytes, *, where: str) -> Any:
     if data.count(b"[") + data.count(b"{") > MAX_CONTAINERS:
         raise unreadable(f"more than {MAX_CONTAINERS} lists and objects", where=where)
     try:
-        return canonical.parse(data, where=where)
+        value = canonical.parse(data, where=where)
+        # A second time, for what the first parser lets pass: of two equal keys a reader sees one, a program the other.
+        json.loads(data, object_pairs_hook=lambda pairs: _once(pairs, where))
     except ContractError as error:
         raise unreadable(error.detail, where=where) from None
+    except (RecursionError, ValueError) as error:
+        raise unreadable(f"not plain JSON: {type(error).__name__}", where=where) from None
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]], where: str) -> None:
+    seen = set[str]()
+    for key, _ in pairs:
+        if key in seen:
+            raise unreadable(f"the key {key[:80]!r} stands twice in one object", where=where)
+        seen.add(key)
 
 
 def refuse_wide_tags(data: bytes, *, where: str) -> None:

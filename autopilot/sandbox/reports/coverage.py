@@ -1,7 +1,8 @@
 """Reads coverage.py's JSON report (formats 2 and 3).
 
 The percentage is computed from the files' own lists, in integer hundredths and rounded down; the report's totals
-are only held against it. Branches count as in coverage.py: (lines + branches covered) / (lines + branches).
+are only held against it. Branches count as in coverage.py: (lines + branches covered) / (lines + branches). Where it
+lists them, its numbers are held against the lists; where it does not, a line has no more than 16.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from autopilot.sandbox.reports.caps import count, parse_json, unreadable
 
 _WHERE = "coverage report"
 _MAX_FILES = 100_000
+_MAX_PATH_CHARACTERS = 4096
+# Ways out of one line. Two are usual; comprehensions that share a line have more.
+_MAX_BRANCHES_OF_LINE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,8 @@ def parse_coverage(data: bytes) -> CoverageReport:
 
 def _file(path: str, record: Any) -> FileCoverage:
     if not isinstance(record, dict):
-        raise unreadable(f"{path}: not an object", where=_WHERE)
+        raise unreadable(f"{path[:80]!r}: not an object", where=_WHERE)
+    _refuse_path(path)
     executed, missing = _lines(path, record, "executed_lines"), _lines(path, record, "missing_lines")
     if set(executed) & set(missing):
         raise unreadable(f"{path}: a line both ran and did not", where=_WHERE)
@@ -68,6 +73,13 @@ def _file(path: str, record: Any) -> FileCoverage:
             raise unreadable(f"{path}: {name} is not what is listed", where=_WHERE)
     if branches_covered > branches:
         raise unreadable(f"{path}: more branches covered than there are", where=_WHERE)
+    if branches > _MAX_BRANCHES_OF_LINE * (len(executed) + len(missing)):
+        raise unreadable(f"{path}: {branches} branches on {len(executed) + len(missing)} lines", where=_WHERE)
+    if "executed_branches" in record or "missing_branches" in record:
+        lines = {*executed, *missing}
+        taken, left = (_arcs(path, record, name, lines) for name in ("executed_branches", "missing_branches"))
+        if taken & left or (len(taken), len(taken) + len(left)) != (branches_covered, branches):
+            raise unreadable(f"{path}: its branches are not those that are listed", where=_WHERE)
     return FileCoverage(executed, missing, branches_covered, branches)
 
 
@@ -78,6 +90,27 @@ def _lines(path: str, record: dict[str, Any], name: str) -> tuple[int, ...]:
     if len(set(lines)) != len(lines):
         raise unreadable(f"{path}: {name} names a line twice", where=_WHERE)
     return tuple(sorted(lines))
+
+
+def _arcs(path: str, record: dict[str, Any], name: str, lines: set[int]) -> set[tuple[int, int]]:
+    """The branches listed, each from a line of the file."""
+    arcs = record.get(name)
+    if not isinstance(arcs, list) or any(
+        not isinstance(arc, list) or len(arc) != 2 or any(type(end) is not int for end in arc) for arc in arcs
+    ):
+        raise unreadable(f"{path}: {name} is not a list of pairs of lines", where=_WHERE)
+    found = {(arc[0], arc[1]) for arc in arcs}
+    if len(found) != len(arcs) or any(start not in lines for start, _ in found):
+        raise unreadable(f"{path}: {name} names a branch twice, or one of no line", where=_WHERE)
+    return found
+
+
+def _refuse_path(path: str) -> None:
+    """A path that a reader would take for another file than it is."""
+    parts = path.replace("\\", "/").split("/")
+    plain = path.isprintable() and 0 < len(path) <= _MAX_PATH_CHARACTERS
+    if not plain or ".." in parts or "." in parts or "" in parts[1:]:
+        raise unreadable(f"{path[:80]!r} is not a plain path", where=_WHERE)
 
 
 def _refuse_other_totals(totals: Any, statements: int, covered: int, branches: int) -> None:

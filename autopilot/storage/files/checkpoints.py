@@ -13,7 +13,7 @@ from pathlib import Path
 
 from autopilot.kernel.canonical import parse
 from autopilot.kernel.errors import AutopilotError, IntegrityError
-from autopilot.kernel.files import DiskFiles, create_durably, make_dir_durably, read_regular, replace_durably
+from autopilot.kernel.files import DiskFiles, Files, create_durably, make_dir_durably, read_regular, replace_durably
 from autopilot.kernel.framing import BODY_START
 from autopilot.signing.note import MAX_NOTE_BYTES
 from autopilot.storage.files.layout import SEGMENT_ENTRIES, StorePaths
@@ -25,8 +25,9 @@ _KEY_LINE = b'"kind":"key.rotated"'
 class CheckpointFiles:
     """The notes of one state directory, by size."""
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, files: Files | None = None) -> None:
         self.folder = StorePaths(state_dir).ledger / "checkpoints"
+        self._files = files or DiskFiles()
 
     def path(self, size: int) -> Path:
         """Where the note over `size` lines is, or would be."""
@@ -49,17 +50,17 @@ class CheckpointFiles:
 
     def keep(self, size: int, note: bytes) -> Path:
         """Keep a note durably. One of the same size is replaced: only signatures can differ, the caller checked it."""
-        make_dir_durably(DiskFiles(), self.folder)
+        make_dir_durably(self._files, self.folder, below=self.folder.parent)
         path = self.path(size)
-        (replace_durably if path.exists() else create_durably)(DiskFiles(), path, note)
+        (replace_durably if path.exists() else create_durably)(self._files, path, note)
         return path
 
     def retire(self, beyond: int, quarantine: Path) -> tuple[str, ...]:
         """Put the notes over more than `beyond` lines into quarantine; their names. For after a person's repair."""
         gone = [size for size in self.sizes() if size > beyond]
         for size in gone:
-            make_dir_durably(DiskFiles(), quarantine)
-            DiskFiles().move(self.path(size), quarantine / f"{size}.note", replace=True)
+            make_dir_durably(self._files, quarantine)
+            self._files.move(self.path(size), quarantine / f"{size}.note", replace=True)
         return tuple(f"{size}.note" for size in gone)
 
 

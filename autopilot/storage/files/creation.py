@@ -1,7 +1,7 @@
 """Making a ledger: folders, the first line, the empty lease log, and last of all `LEDGER.json`.
 
 A run that was cut short before the last step is taken up again by the next one: the first line is there already and
-keeps its id.
+keeps its id. What stands there was seen, not synced: every name is synced again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,14 @@ from typing import Any
 from autopilot.kernel.callers import Caller
 from autopilot.kernel.canonical import encode
 from autopilot.kernel.errors import ContractError, IntegrityError
-from autopilot.kernel.files import create_durably, make_dir_durably
+from autopilot.kernel.files import (
+    Files,
+    create_durably,
+    make_dir_durably,
+    make_empty,
+    storage_error,
+    sync_dir_or_fail,
+)
 from autopilot.kernel.framing import unframe
 from autopilot.kernel.ids import new_ledger_id
 from autopilot.kernel.stamps import stamp
@@ -39,16 +46,36 @@ def create_store(parts: StoreParts, genesis: Genesis) -> FileStore:
     paths = StorePaths(parts.state_dir)
     if paths.identity.exists():
         raise ContractError("ledger_exists", where=str(paths.identity))
-    for folder in (paths.ledger, paths.segments, paths.leases.parent):
-        make_dir_durably(parts.files, folder)
+    _make_folders(parts.files, paths)
     ObjectStore(parts.files, paths.objects).prepare()
     ledger = _begin(parts, paths, genesis)
     RecordLog.create(parts.files, LogPlace(paths.leases, paths.quarantine, ledger))
-    if not paths.lock.exists():
-        create_durably(parts.files, paths.lock, b"")
+    make_empty(parts.files, paths.reserve)
     identity = {"format": FORMAT, "ledger": ledger, "created_by": genesis.created_by}
     create_durably(parts.files, paths.identity, encode(identity) + b"\n")
     return FileStore.open(parts)
+
+
+def _make_folders(files: Files, paths: StorePaths) -> None:
+    """Make what is missing, then sync each folder that holds one of them, once."""
+    make_dir_durably(files, paths.state_dir.parent)
+    wanted = (
+        paths.state_dir,
+        paths.ledger,
+        paths.segments,
+        paths.leases.parent,
+        paths.objects.parent,
+        paths.objects,
+    )
+    for folder in wanted:
+        try:
+            files.make_dir(folder)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise storage_error(error, folder) from error
+    for holder in dict.fromkeys(folder.parent for folder in wanted):
+        sync_dir_or_fail(files, holder)
 
 
 def genesis_draft(ledger: str, genesis: Genesis) -> Draft:
@@ -66,8 +93,11 @@ def _begin(parts: StoreParts, paths: StorePaths, genesis: Genesis) -> str:
     """Write the first line, or find it written by a run that got no further; the ledger's id."""
     path = paths.segment(0)
     if path.exists():
-        return _unfinished(path.read_bytes(), str(path))
-    ledger = new_ledger_id()
+        content = path.read_bytes()
+        ledger = _unfinished(content, str(path))
+        create_durably(parts.files, path, content)
+        return ledger
+    ledger = new_ledger_id(parts.draw)
     _, line = compose(START, ledger, genesis_draft(ledger, genesis), stamp(parts.clock.wall()))
     create_durably(parts.files, path, line)
     return ledger

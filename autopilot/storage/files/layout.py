@@ -43,6 +43,11 @@ class StorePaths:
         return self.ledger / "POISONED"
 
     @property
+    def reserve(self) -> Path:
+        """An empty file that becomes `poisoned` by a rename: on a full disk no other could be made."""
+        return self.ledger / "reserve"
+
+    @property
     def segments(self) -> Path:
         """The folder of the segments."""
         return self.ledger / "seg"

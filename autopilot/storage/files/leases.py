@@ -2,10 +2,14 @@
 
 What a record does to the book is the lease package's rule; here records are read, appended and summed up. The log
 keeps in mind which records the ledger has yet to repeat, and sums itself up only when there is none such.
+
+A record can be held back: it counts for whatever is decided next, but is written, and shown to readers, only when it is
+released. That is for hand-overs, whose ledger line has to be on the disk before the log may know of them.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 
 from autopilot.kernel.errors import IntegrityError
@@ -14,20 +18,23 @@ from autopilot.leases.book import EMPTY_BOOK, LeaseBook, apply, snapshot
 from autopilot.leases.records import LeaseRecord, MirrorLine, Snapshot, mirror_of
 from autopilot.leases.stored import parse_record
 from autopilot.storage.files.quarantine import Torn
-from autopilot.storage.files.record_log import LogPlace, RecordLog
+from autopilot.storage.files.record_log import LogPlace, LogRecord, RecordLog
 
 COMPACT_RECORDS = 1000
 COMPACT_BYTES = 1 << 20
 
 
 class LeaseLog:
-    """The book at the head of the log, and the records that the ledger lacks."""
+    """The book at the head of the log, and the records that the ledger lacks. `shown` is the book without held ones."""
 
     def __init__(self, files: Files, place: LogPlace) -> None:
         self.book: LeaseBook = EMPTY_BOOK
+        self.shown: LeaseBook = EMPTY_BOOK
         self._log = RecordLog(files, place)
+        self._held: deque[tuple[bytes, LeaseBook]] = deque()
         self._unmirrored: list[MirrorLine] = []
         self._records = 0
+        self._begun = False
 
     def catch_up(self, *, recorded_at: int = 0) -> Torn | None:
         """Apply what others appended. IntegrityError `lease_log_corrupt`.
@@ -38,13 +45,23 @@ class LeaseLog:
             return None
         records, torn, renewed = self._log.catch_up(recorded_at)
         if renewed:
-            self.book, self._unmirrored, self._records = EMPTY_BOOK, [], 0
-        for stored in records:
-            record = parse_record(stored.record, where=f"leases.wal line {stored.seq}")
-            if stored.seq > 0 and self._records == 0 and not isinstance(record, Snapshot):
-                raise IntegrityError("lease_log_corrupt", where="leases.wal", detail="the log's beginning is gone")
-            self._enter(record, apply(self.book, record))
+            self.book, self._unmirrored, self._records, self._begun = EMPTY_BOOK, [], 0, False
+        try:
+            for stored in records:
+                self._replay(stored)
+        except BaseException:
+            # A book that lacks a record of the log must not be decided on: read everything anew next time.
+            self.close()
+            raise
+        self.shown = self.book
         return torn
+
+    def _replay(self, stored: LogRecord) -> None:
+        record = parse_record(stored.record, where=f"leases.wal line {stored.seq}")
+        if stored.seq > 0 and self._records == 0 and not isinstance(record, Snapshot):
+            raise IntegrityError("lease_log_corrupt", where="leases.wal", detail="the log's beginning is gone")
+        self._enter(record, apply(self.book, record))
+        self._begun = self._begun or not isinstance(record, Snapshot)
 
     def is_unchanged(self) -> bool:
         """Whether there is nothing to catch up with."""
@@ -53,8 +70,33 @@ class LeaseLog:
     def append(self, record: LeaseRecord, *, sync: bool) -> MirrorLine | None:
         """Add `record`; the ledger line that repeats it, if one does. What cannot follow is refused unwritten."""
         after = apply(self.book, record)
+        self._begin()
         self._log.append(record.as_dict(), sync=sync)
+        self.shown = after
         return self._enter(record, after)
+
+    def hold(self, record: LeaseRecord) -> MirrorLine | None:
+        """`append`, but for the writing: that waits for `release`, and nothing else may be appended before it."""
+        after = apply(self.book, record)
+        self._begin()
+        self._held.append((self._log.compose(record.as_dict()), after))
+        return self._enter(record, after)
+
+    def release(self, count: int) -> None:
+        """Write the first `count` of the records that are held, without a sync. StorageError leaves the log unread."""
+        released = [self._held.popleft() for _ in range(count)]
+        try:
+            self._log.write(b"".join(line for line, _ in released))
+        except BaseException:
+            self.close()
+            raise
+        self.shown = released[-1][1]
+
+    def _begin(self) -> None:
+        if not self._begun:
+            # The file has nothing but what it was made with: its maker may have been killed before it had a safe name.
+            self._log.sync_name()
+            self._begun = True
 
     def _enter(self, record: LeaseRecord, after: LeaseBook) -> MirrorLine | None:
         self.book = after
@@ -79,14 +121,16 @@ class LeaseLog:
         return self._records > COMPACT_RECORDS or self._log.length > COMPACT_BYTES
 
     def compact(self) -> None:
-        """Replace the log by a snapshot. The ledger must have synced its repetition of every record."""
+        """Replace the log by a snapshot. The ledger must have synced its repetition of every record; none is held."""
         parts: tuple[Snapshot, ...] = snapshot(self.book)
         self._log.compact([part.as_dict() for part in parts])
-        self._records = 0
+        # As whoever reads the new file counts: with none, the next record of another would look like the first.
+        self._records, self._begun = len(parts), True
 
     def restart(self, book: LeaseBook) -> None:
         """Begin a fresh file with `book`, numbering from there: for a repair."""
-        self.book, self._unmirrored = book, []
+        self.book = self.shown = book
+        self._unmirrored = []
         self.compact()
 
     def require_fences(self, fences: Mapping[str, int]) -> None:
@@ -100,5 +144,6 @@ class LeaseLog:
                 )
 
     def close(self) -> None:
-        """Give the file back."""
+        """Give the file back, and forget what is held."""
+        self._held.clear()
         self._log.close()

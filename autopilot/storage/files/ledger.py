@@ -3,6 +3,9 @@
 Opening reads the last segment only: its first line holds the compact range of everything before it and names the
 object with the folded state. `catch_up` takes in what other processes appended, checking every line; a writer
 cuts a torn tail, a reader leaves it alone. All methods expect the caller to hold the store's lock.
+
+What is appended here is written only: to bring it to the disk, and then to fold it into the state that readers see, is
+`storage.files.commit`'s business.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from typing import Any
 
 from autopilot.kernel.callers import ENGINE
 from autopilot.kernel.errors import AutopilotError, IntegrityError
-from autopilot.kernel.files import Files, create_durably
+from autopilot.kernel.files import Files, create_durably, sync_dir_or_fail
 from autopilot.kernel.framing import MAX_LINE_BYTES, split_tail, unframe
 from autopilot.ledger.chain import Fault, Head, compose, walk
 from autopilot.ledger.entry import Draft, LedgerEntry
@@ -38,15 +41,20 @@ class LedgerParts:
 
 
 class SegmentLedger:
-    """The head of the ledger and the state there. `mirrored` is the last lease-log record that it repeats."""
+    """The head of the ledger, and what was folded of it: `state`, up to the line `shown`.
+
+    `mirrored` is the last lease-log record that the lines repeat.
+    """
 
     def __init__(self, parts: LedgerParts, seen: Callable[[LedgerEntry], None]) -> None:
         self.head = Head()
+        self.shown = Head()
         self.state: Any = None
         self.mirrored = 0
         self._parts = parts
         self._seen = seen
         self._file: LineFile | None = None
+        self._named = False
         self._before = CompactRange()
         self._leaves: list[bytes] = []
 
@@ -89,21 +97,39 @@ class SegmentLedger:
         """Whether there is nothing to catch up with. A full segment may have a successor, and is looked at."""
         return self._file is not None and len(self._leaves) < SEGMENT_ENTRIES and self._file.is_unchanged()
 
-    def append(self, draft: Draft, ts: str, *, sync: bool) -> LedgerEntry:
-        """Add the line of `draft` after the head and fold it in."""
-        file = self._opened()
+    def append(self, draft: Draft, ts: str) -> LedgerEntry:
+        """Write the line of `draft` after the head, without a sync; `fold` it once it may be shown."""
+        file = self.file
         entry, line = compose(self.head, self._parts.ledger, draft, ts)
-        file.append(line, sync=sync)
-        self._advance(entry)
+        if len(self._leaves) == 1 and not self._named:
+            self._settle_names()
+        file.append(line)
+        self.head = Head(entry.seq, entry.hash)
+        self._leaves.append(bytes.fromhex(entry.hash))
+        self._note(entry)
         return entry
+
+    def fold(self, entry: LedgerEntry) -> None:
+        """Take a line into the state; lines come in their order."""
+        self.state = self._parts.fold.apply(self.state, entry)
+        self.shown = Head(entry.seq, entry.hash)
+
+    def _settle_names(self) -> None:
+        """Sync the segment's name, and with the first one that of LEDGER.json: who made them may have been killed."""
+        sync_dir_or_fail(self._parts.files, self._parts.paths.segments)
+        if self.head.seq == 0:
+            sync_dir_or_fail(self._parts.files, self._parts.paths.ledger)
+        self._named = True
 
     def is_full(self) -> bool:
         """Whether the next line has to open a segment."""
         return self._is_full()
 
     def roll(self, ts: str) -> LedgerEntry:
-        """Open the next segment: state object, first line, durable before anything is appended to it."""
-        self._opened().sync()
+        """Open the next segment: state object, first line, durable before anything is appended to it.
+
+        All lines before it are on the disk and folded in.
+        """
         dump = self._parts.fold.dump(self.state)
         digest = self._parts.objects.put(dump)
         data = {
@@ -115,16 +141,13 @@ class SegmentLedger:
         entry, line = compose(self.head, self._parts.ledger, draft, ts)
         create_durably(self._parts.files, self._parts.paths.segment(entry.seq), line)
         file = self._enter(entry.seq)
+        self._named = True
         self._take(file, file.length())
         return entry
 
-    def sync(self) -> None:
-        """Bring unsynced lines to the disk."""
-        self._opened().sync()
-
     def range(self) -> CompactRange:
-        """The compact range of all lines."""
-        return self._before.extended(self._leaves)
+        """The compact range of the lines that are shown."""
+        return self._before.extended(self._leaves[: self.shown.seq + 1 - self._before.size])
 
     def close(self) -> None:
         """Give the file back and forget what was read; the next call starts anew."""
@@ -134,7 +157,9 @@ class SegmentLedger:
 
     # --- reading
 
-    def _opened(self) -> LineFile:
+    @property
+    def file(self) -> LineFile:
+        """The last segment; IntegrityError `ledger_missing` before the first `catch_up`."""
         if self._file is None:
             raise IntegrityError("ledger_missing", where=str(self._parts.paths.segments), detail="not read yet")
         return self._file
@@ -148,7 +173,8 @@ class SegmentLedger:
             raise IntegrityError("ledger_missing", where=str(self._parts.paths.segments), detail="a segment is missing")
         first = starts[-1]
         self._before, self._leaves = CompactRange(), []
-        self.head, self.mirrored = Head(), 0
+        self.head = self.shown = Head()
+        self.mirrored = 0
         if first == 0:
             self.state = self._parts.fold.initial()
         else:
@@ -166,7 +192,7 @@ class SegmentLedger:
         if self._before.size != first:
             raise IntegrityError("bad_link", where=path.name, detail=f"a range of {self._before.size} lines")
         self.state = self._parts.fold.load(self._parts.objects.get(data["state"]["sha256"]))
-        self.head = Head(first - 1, opened.record["prev"])
+        self.head = self.shown = Head(first - 1, opened.record["prev"])
         self.mirrored = data["wal_seq"]
 
     def _enter(self, first: int) -> LineFile:
@@ -176,6 +202,7 @@ class SegmentLedger:
 
     def _open_file(self, first: int) -> LineFile:
         self._file = LineFile(self._parts.files, self._parts.paths.segment(first))
+        self._named = False
         return self._file
 
     def _is_full(self) -> bool:
@@ -192,7 +219,7 @@ class SegmentLedger:
             # A fold that fails half way leaves a state of no known place: read everything anew next time.
             self.close()
             raise
-        self.head = found.head
+        self.head = self.shown = found.head
         self._leaves.extend(found.leaves)
         file.size += found.consumed
         if len(self._leaves) > SEGMENT_ENTRIES:
@@ -202,18 +229,12 @@ class SegmentLedger:
 
     def _fold(self, entry: LedgerEntry) -> None:
         self.state = self._parts.fold.apply(self.state, entry)
+        self._note(entry)
+
+    def _note(self, entry: LedgerEntry) -> None:
         if entry.kind in MIRRORED:
             self.mirrored = max(self.mirrored, int(entry.data["wal_seq"]))
         self._seen(entry)
-
-    def _advance(self, entry: LedgerEntry) -> None:
-        self.head = Head(entry.seq, entry.hash)
-        self._leaves.append(bytes.fromhex(entry.hash))
-        try:
-            self._fold(entry)
-        except BaseException:
-            self.close()
-            raise
 
     def _require(self, anchors: Anchors) -> None:
         where = self._parts.paths.ledger.name

@@ -1,26 +1,33 @@
 """One append-only file of framed lines, below the ledger's segments and the lease log.
 
-It knows bytes, offsets and syncs, not what lines mean. A write that fails is taken back before anyone can see it;
-a sync that fails is reported once and never tried again.
+It knows bytes, offsets and syncs, not what lines mean. A write that fails is taken back before anyone can see it.
+A sync that fails is never tried again, by nobody: the system reports such an error to one caller only, and answers the
+next that all is well. So syncs of one file are made one at a time, and after a failure every further one fails too.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from pathlib import Path
 
-from autopilot.kernel.errors import IntegrityError
+from autopilot.kernel.errors import IntegrityError, StorageError
 from autopilot.kernel.files import APPEND, Files, storage_error, sync_or_fail
 
 
 class LineFile:
-    """A file that grows by whole lines. `size` is where the known good part ends."""
+    """A file that grows by whole lines. `size` is where the known good part ends.
+
+    `syncing` is held while a sync is made: the descriptor is not closed under it.
+    """
 
     def __init__(self, files: Files, path: Path) -> None:
         self.path = path
         self.size = 0
+        self.syncing = threading.Lock()
         self._files = files
+        self._failed: StorageError | None = None
         try:
             self._descriptor = files.open(path, APPEND & ~os.O_CREAT)
         except FileNotFoundError:
@@ -64,8 +71,8 @@ class LineFile:
             start += len(chunk)
         return b"".join(chunks)
 
-    def append(self, line: bytes, *, sync: bool) -> None:
-        """Add `line` with one write and, if asked, one sync. StorageError, `sync_failed` when the sync did."""
+    def append(self, line: bytes) -> None:
+        """Add `line`, one or several whole ones, with one write and no sync. StorageError."""
         try:
             self._files.write(self._descriptor, line)
         except OSError as error:
@@ -74,12 +81,21 @@ class LineFile:
                 self._files.truncate(self._descriptor, self.size)
             raise storage_error(error, self.path) from error
         self.size += len(line)
-        if sync:
-            self.sync()
 
     def sync(self) -> None:
         """Bring everything written to the disk; StorageError `sync_failed` if that is not certain."""
-        sync_or_fail(self._files, self._descriptor, self.path)
+        with self.syncing:
+            self.sync_held()
+
+    def sync_held(self) -> None:
+        """`sync` for who holds `syncing`."""
+        if self._failed is not None:
+            raise StorageError(self._failed.code, where=self._failed.where, detail=self._failed.detail)
+        try:
+            sync_or_fail(self._files, self._descriptor, self.path)
+        except StorageError as error:
+            self._failed = error
+            raise
 
     def cut(self, size: int) -> None:
         """Drop everything from `size` on, durably."""
@@ -92,9 +108,10 @@ class LineFile:
 
     def close(self) -> None:
         """Give the descriptor back."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        with self.syncing:
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+                self._descriptor = -1
 
 
 class ReplacedError(Exception):

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from autopilot.kernel.canonical import dumps, loads
 from autopilot.kernel.errors import AutopilotError, ContractError, IntegrityError
-from autopilot.kernel.files import Files, create_durably, replace_durably
+from autopilot.kernel.files import Files, make_empty_durably, replace_durably, replace_lightly, sync_dir_or_fail
 from autopilot.kernel.framing import MAX_BODY_BYTES, ZERO_HASH, body_hash, frame, split_tail, unframe
 from autopilot.storage.files.line_file import LineFile, ReplacedError
 from autopilot.storage.files.quarantine import Torn, quarantine
@@ -66,9 +66,8 @@ class RecordLog:
 
     @staticmethod
     def create(files: Files, place: LogPlace) -> None:
-        """Make the empty log, durably; nothing happens if it is there."""
-        if not place.path.exists():
-            create_durably(files, place.path, b"")
+        """Make the empty log, durably; one that is there stays as it is."""
+        make_empty_durably(files, place.path)
 
     @property
     def length(self) -> int:
@@ -103,13 +102,30 @@ class RecordLog:
     def append(self, record: Mapping[str, Any], *, sync: bool) -> LogRecord:
         """Add `record`: one write and, if asked, one sync. Without a sync it survives a crash of the process only."""
         added, line = self._line(record, self.seq + 1, self.hash)
-        self._opened().append(line, sync=sync)
+        file = self._opened()
+        file.append(line)
+        if sync:
+            file.sync()
         self.seq, self.hash = added.seq, added.hash
         return added
+
+    def compose(self, record: Mapping[str, Any]) -> bytes:
+        """The line of `record`, which is the log's last from now on, to be written later: `write` it, or `close`."""
+        added, line = self._line(record, self.seq + 1, self.hash)
+        self.seq, self.hash = added.seq, added.hash
+        return line
+
+    def write(self, lines: bytes) -> None:
+        """Write what was composed, in its order and before anything is appended, without a sync."""
+        self._opened().append(lines)
 
     def sync(self) -> None:
         """Bring records appended without a sync to the disk."""
         self._opened().sync()
+
+    def sync_name(self) -> None:
+        """Bring the file's name to the disk: who made or replaced it may have been killed before that."""
+        sync_dir_or_fail(self._files, self._place.path.parent)
 
     def compact(self, summary: Sequence[Mapping[str, Any]]) -> None:
         """Start a new file with the records `summary` in the place of all before; the old one is kept beside it."""
@@ -121,7 +137,8 @@ class RecordLog:
             lines.append(line)
         path, content = self._place.path, b"".join(lines)
         if path.exists():
-            replace_durably(self._files, path.with_suffix(".previous"), path.read_bytes())
+            # For a person to look at; never read, so not worth a sync.
+            replace_lightly(self._files, path.with_suffix(".previous"), path.read_bytes())
         replace_durably(self._files, path, content)
         self.close()
         self._opened().size = len(content)

@@ -9,13 +9,23 @@ lease log that does not verify is started anew with the fences that the ledger k
 from __future__ import annotations
 
 import contextlib
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from autopilot.kernel.callers import Caller
 from autopilot.kernel.canonical import encode
-from autopilot.kernel.errors import ContractError, IntegrityError, RefusedError
-from autopilot.kernel.files import Files, create_durably, make_dir_durably, remove_durably, replace_durably
+from autopilot.kernel.errors import ContractError, IntegrityError, RefusedError, StorageError
+from autopilot.kernel.files import (
+    Files,
+    create_durably,
+    make_dir_durably,
+    make_empty,
+    remove_durably,
+    replace_durably,
+)
+from autopilot.kernel.placing import try_lock
 from autopilot.kernel.reasons import Reason, Verdict
 from autopilot.leases.book import fences_from_ledger
 from autopilot.leases.terms import task_of
@@ -26,6 +36,7 @@ from autopilot.storage.files.hint import read_hint, write_hint
 from autopilot.storage.files.layout import SEGMENT_ENTRIES, StorePaths
 from autopilot.storage.files.leases import LeaseLog
 from autopilot.storage.files.lock import StoreLock
+from autopilot.storage.files.moved import refuse_moved
 from autopilot.storage.files.quarantine import Torn, cut_for, quarantine
 from autopilot.storage.files.record_log import LogPlace
 from autopilot.storage.files.store import LOCK_WAIT_SECONDS, FileStore, StoreParts, read_identity
@@ -58,8 +69,9 @@ class _Kept:
 def repair(parts: StoreParts, *, caller: Caller, reason: str) -> RepairReport:
     """Bring the store back to what verifies. Only a person may, and says why.
 
-    RefusedError `human_only`; IntegrityError if not even the first line verifies. Whoever keeps the ledger's size
-    elsewhere (`autopilot.id`) has to write it anew afterwards.
+    RefusedError `human_only`; IntegrityError if not even the first line verifies; StorageError `lock_timeout` while
+    another repair is under way. Whoever keeps the ledger's size elsewhere (`autopilot.id`) has to write it anew
+    afterwards.
     """
     if caller.kind != "human":
         raise RefusedError(Verdict((Reason("human_only", where="ledger repair"),)))
@@ -67,6 +79,25 @@ def repair(parts: StoreParts, *, caller: Caller, reason: str) -> RepairReport:
         raise ContractError("reason_missing", where="reason", remedy="say why: --reason TEXT")
     paths = StorePaths(parts.state_dir)
     ledger = read_identity(paths)
+    refuse_moved(paths)
+    with _alone(paths):
+        return _repair(parts, paths, ledger, caller, reason)
+
+
+@contextlib.contextmanager
+def _alone(paths: StorePaths) -> Iterator[None]:
+    """One repair at a time: the second would take away a mark that a sync which failed since the first has left."""
+    descriptor = os.open(paths.identity, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if not try_lock(descriptor):
+            detail = "another repair is under way"
+            raise StorageError("lock_timeout", where=str(paths.identity), detail=detail, retryable=True)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _repair(parts: StoreParts, paths: StorePaths, ledger: str, caller: Caller, reason: str) -> RepairReport:
     lock = StoreLock(paths.lock, LOCK_WAIT_SECONDS)
     with contextlib.closing(lock), lock.held():
         cause = "repair" if _is_fit(paths) else "poisoned"
@@ -82,6 +113,7 @@ def repair(parts: StoreParts, *, caller: Caller, reason: str) -> RepairReport:
     unpoisoned = StoreParts(parts.state_dir, parts.fold, parts.files, parts.clock)
     lost = max(0, acknowledged - kept.entries)
     seq = _put_on_record(unpoisoned, ledger, _recovered(caller, reason, cause, dropped, lost))
+    make_empty(parts.files, paths.reserve)
     remove_durably(parts.files, paths.poisoned)
     return RepairReport(kept.entries, seq, cause, tuple(dropped), lost)
 

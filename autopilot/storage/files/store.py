@@ -2,42 +2,47 @@
 
 A transaction takes the thread lock and the lock file, takes in and checks what others appended, mends what a crash
 left (a torn tail, lease lines that the ledger lacks, a hand-over that the lease log lacks), and hands out itself.
-Each `append` in it is one write and one sync, and stands by itself: an error later in the transaction takes nothing
-back. A sync that fails poisons the store: it is never tried again, and nobody opens it until a person repairs it.
+Each `append` in it is one write, and stands by itself: an error later in the transaction takes nothing back. When the
+transaction is left, well or with an error, its lines are on the disk: one sync for all, and for those of other threads
+that wait at the same moment (`storage.files.commit` has the rules). A sync that fails poisons the store: it is never
+tried again, and nobody opens it until a person repairs it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from autopilot.kernel.callers import ENGINE, Caller
-from autopilot.kernel.canonical import encode, parse
+from autopilot.kernel.canonical import parse
 from autopilot.kernel.clock import Clock, SystemClock
 from autopilot.kernel.errors import IntegrityError, StorageError
-from autopilot.kernel.files import APPEND, DiskFiles, Files
+from autopilot.kernel.files import DiskFiles, Files
+from autopilot.kernel.ids import Draw, drawn
 from autopilot.kernel.stamps import stamp
 from autopilot.leases.book import LeaseBook
 from autopilot.leases.handover import MoveFacts, rebuild_handover
-from autopilot.leases.records import LeaseRecord, must_sync
+from autopilot.leases.records import Grant, LeaseRecord, Release, must_sync
 from autopilot.leases.terms import task_of
 from autopilot.ledger.chain import Head
 from autopilot.ledger.entry import Draft, LedgerEntry
 from autopilot.ledger.merkle import CompactRange
 from autopilot.ledger.store import Fold
 from autopilot.ledger.verify import Anchors, VerifyReport
+from autopilot.storage.files.commit import Commit
 from autopilot.storage.files.hint import read_hint, write_hint
 from autopilot.storage.files.layout import StorePaths
 from autopilot.storage.files.leases import LeaseLog
 from autopilot.storage.files.ledger import LedgerParts, SegmentLedger, read_entries
 from autopilot.storage.files.lock import StoreLock
-from autopilot.storage.files.quarantine import Torn, cut_for
+from autopilot.storage.files.poison import Poison
+from autopilot.storage.files.quarantine import Torn, cut_for, kept_in
 from autopilot.storage.files.record_log import LogPlace
+from autopilot.storage.files.turn import Turn
 from autopilot.storage.files.verify import verify_files
 from autopilot.storage.objects import ObjectStore
 from autopilot.storage.rules import draft_of, move_facts, require_fence, require_open_kind
@@ -46,6 +51,8 @@ from autopilot.storage.view import View
 HINT_ENTRIES = 64
 HINT_NS = 1_000_000_000
 LOCK_WAIT_SECONDS = 30.0
+TURN_TRANSACTIONS = 32
+"""So many transactions of one process may follow one another before other processes have their turn."""
 FORMAT = 1
 
 
@@ -58,6 +65,7 @@ class StoreParts:
     files: Files = field(default_factory=DiskFiles)
     clock: Clock = field(default_factory=SystemClock)
     floor: int = 0
+    draw: Draw = drawn
 
 
 class FileStore:
@@ -66,19 +74,22 @@ class FileStore:
     def __init__(self, parts: StoreParts, ledger_id: str) -> None:
         self.ledger_id = ledger_id
         self.paths = paths = StorePaths(parts.state_dir)
-        self.objects = ObjectStore(parts.files, paths.objects, self._poison)
+        self._poison = Poison(parts.files, paths, parts.clock)
+        self.objects = ObjectStore(parts.files, paths.objects, self._poison.mark)
         self._parts = parts
         self._lock = StoreLock(paths.lock, LOCK_WAIT_SECONDS)
-        self._threads = threading.Lock()
+        self._threads = Turn()
         ledger = LedgerParts(parts.files, paths, ledger_id, parts.fold, self.objects)
         self._ledger = SegmentLedger(ledger, self._notice)
         self._leases = LeaseLog(parts.files, LogPlace(paths.leases, paths.quarantine, ledger_id))
-        self._poisoned = str(paths.poisoned)
-        self._unmarked: StorageError | None = None
+        self._commit = Commit(self._ledger, self._leases, parts.fold, self._threads, self._poison.mark)
+        self._hold: int | None = None
+        self._leaving: list[Lock] = []
+        self._served = 0
+        self._quarantine = paths.quarantine
         self._moves: dict[str, MoveFacts] = {}
         self._fences: dict[str, int] = {}
-        self._recorded = False
-        self._synced = Head()
+        self._cuts = -1
         self._hinted = Head()
         self._hinted_ns = 0
 
@@ -103,19 +114,19 @@ class FileStore:
     def view(self) -> View:
         """State, head and lease book as they are now; no lock is kept and nothing is written.
 
-        Both logs only grow: while neither has, what was read last is the present, and the lock file need not be asked.
+        Nothing is in it that a power loss could take, but for what rides unsynced and can be made again. Both logs only
+        grow: while neither has, what was read last is the present, and the lock file need not be asked.
         """
         self._take_turn()
         try:
-            self._refuse_poisoned()
-            if self._ledger.is_unchanged() and self._leases.is_unchanged():
-                return View(self._ledger.state, self._ledger.head, self._leases.book)
+            self._poison.refuse()
+            if self._hold is not None or (self._ledger.is_unchanged() and self._leases.is_unchanged()):
+                return self._shown()
         finally:
             self._threads.release()
         with self._held(shared=True):
-            self._ledger.catch_up(self._anchors, recover=False)
-            self._leases.catch_up()
-            return View(self._ledger.state, self._ledger.head, self._leases.book)
+            self._take_in()
+            return self._shown()
 
     def entries(self, start: int = 0, stop: int | None = None) -> Iterator[LedgerEntry]:
         """The entries from `start` up to, not including, `stop` (the head's if None), checked as they are read."""
@@ -129,10 +140,10 @@ class FileStore:
     @property
     def durable(self) -> int:
         """How many entries this store itself has seen synced: what survives a power loss now."""
-        return self._synced.seq + 1
+        return self._commit.synced.seq + 1
 
     def compact_range(self) -> CompactRange:
-        """The Merkle compact range of all entries, as a checkpoint needs it."""
+        """The Merkle compact range of the entries that a view shows, as a checkpoint needs it."""
         self.view()
         with self._threads:
             return self._ledger.range()
@@ -143,40 +154,57 @@ class FileStore:
             self._catch_up(repaired=True)
             self._mend()
             entry = self._append(draft, sync=True)
+            self._commit.settle()
             self._write_hint()
             return entry
 
     def close(self) -> None:
         """Leave the head hint for the next opener and give the files back. The store can be used again after it."""
-        if self._synced.seq > self._hinted.seq and not self._is_poisoned():
-            with contextlib.suppress(StorageError), self._lock.held():
-                known = read_hint(self.paths.head, self.ledger_id)
-                # Another process may have come further than this one.
-                if known is None or known.seq < self._synced.seq:
-                    self._write_hint()
-        self._ledger.close()
-        self._leases.close()
-        self._lock.close()
+        self._take_turn()
+        try:
+            self._wait_for_others()
+            synced = self._commit.synced
+            if synced.seq > self._hinted.seq and not self._poison.stands():
+                with contextlib.suppress(StorageError), self._lock.held():
+                    known = read_hint(self.paths.head, self.ledger_id)
+                    # Another process may have come further than this one.
+                    if known is None or known.seq < synced.seq:
+                        self._write_hint()
+            self._commit.forget()
+            self._lock.close()
+        finally:
+            self._threads.release()
 
     # --- writing, for the transaction
 
     def _append(self, draft: Draft, *, sync: bool, checked: bool = True) -> LedgerEntry:
         ledger = self._ledger
         if ledger.is_full():
-            # Hand-overs are only rebuilt from the last segment: what came before has to be safe in the lease log.
-            self._rebuild_handovers()
-            self._leases.sync()
-            ledger.roll(stamp(self._parts.clock.wall()))
-            self._synced = ledger.head
+            self._roll()
         if checked:
             require_fence(self._leases.book, draft)
-        entry = ledger.append(draft, stamp(self._parts.clock.wall()), sync=sync)
-        if sync:
-            self._synced = ledger.head
+        entry = ledger.append(draft, stamp(self._parts.clock.wall()))
+        self._commit.add(entry, sync=sync)
         return entry
 
+    def _roll(self) -> None:
+        """Open the next segment."""
+        # Hand-overs are only rebuilt from the last segment: what came before has to be safe in the lease log.
+        self._rebuild_handovers()
+        self._commit.settle()
+        self._leases.sync()
+        self._ledger.roll(stamp(self._parts.clock.wall()))
+        self._commit.synced = self._ledger.head
+
     def _record(self, record: LeaseRecord, *, sync: bool) -> int:
-        line = self._leases.append(record, sync=sync)
+        if self._commit.pending and not sync and is_handover(record):
+            line = self._leases.hold(record)
+            self._commit.add_held()
+        else:
+            if self._commit.pending:
+                # The lease log is written in its order, and never before the line that a record of it comes from.
+                self._commit.settle()
+            line = self._leases.append(record, sync=sync)
         if line is not None:
             # Rides on the next synced append; after a crash `_mend` writes it again.
             self._append(draft_of(line), sync=False, checked=False)
@@ -184,76 +212,125 @@ class FileStore:
 
     # --- under the lock
 
-    def _begin(self) -> int:
-        """Enter a transaction; the hold on the lock."""
+    def _begin(self) -> None:
+        """Enter a transaction."""
         # Outside the lock, and before any line: what the call has staged may be named in this transaction.
         self.objects.settle()
-        hold = self._take(shared=False)
-        try:
-            self._refuse_poisoned()
-            if not (self._recorded and self._ledger.is_unchanged() and self._leases.is_unchanged()):
-                self._catch_up()
-            self._mend()
-        except BaseException as error:
-            self._give(hold, error)
-            raise
-        return hold
-
-    def _end(self, hold: int, error: BaseException | None) -> None:
-        """Leave it, whatever happened in it: appended lines stand."""
-        try:
-            if error is None:
-                self._hint()
-        finally:
-            self._give(hold, error)
-
-    @contextlib.contextmanager
-    def _held(self, *, shared: bool = False, mending: bool = False) -> Iterator[None]:
-        hold, failed = self._take(shared=shared), None
-        try:
-            if not mending:
-                self._refuse_poisoned()
-            yield
-        except BaseException as error:
-            failed = error
-            raise
-        finally:
-            self._give(hold, failed)
-
-    def _take_turn(self) -> None:
-        """The thread lock: one call at a time in this process."""
-        if not self._threads.acquire(timeout=LOCK_WAIT_SECONDS):
-            raise StorageError("lock_timeout", where="this process", retryable=True)
-
-    def _take(self, *, shared: bool) -> int:
         self._take_turn()
         try:
-            return self._lock.acquire(shared=shared)
+            if self._served >= TURN_TRANSACTIONS:
+                self._wait_for_others()
+            if self._hold is None:
+                self._hold, self._served = self._lock.acquire(), 0
+            self._served += 1
+            self._commit.inside += 1
         except BaseException:
             self._threads.release()
             raise
-
-    def _give(self, hold: int, error: BaseException | None) -> None:
         try:
-            if isinstance(error, StorageError) and error.code == "sync_failed":
-                self._poison(error)
+            self._poison.refuse()
+            cuts = kept_in(self._quarantine)
+            if not (cuts == self._cuts and self._ledger.is_unchanged() and self._leases.is_unchanged()):
+                self._catch_up()
+            self._mend()
+        except BaseException as error:
+            self._exit(error)
+            raise
+
+    def _end(self, error: BaseException | None) -> None:
+        """Leave it, whatever happened in it, once its lines and all that it saw are on the disk."""
+        try:
+            if self._commit.stand():
+                return
+        except BaseException as failure:
+            self._exit(failure)
+            raise
+        self._exit(error)
+
+    def _exit(self, error: BaseException | None) -> None:
+        """Let the next one in; the last of this process gives the lock file back."""
+        try:
+            self._blame(error)
+            self._commit.inside -= 1
+            if not self._commit.inside and self._hold is not None:
+                hold, self._hold, self._served = self._hold, None, 0
+                try:
+                    if error is None:
+                        self._hint()
+                finally:
+                    self._lock.release(hold)
+                    while self._leaving:
+                        self._leaving.pop().release()
         finally:
-            self._lock.release(hold)
             self._threads.release()
+
+    def _wait_for_others(self) -> None:
+        """Return when no transaction of this process is under way and its lock is given back."""
+        while self._hold is not None:
+            bed = Lock()
+            bed.acquire()
+            self._leaving.append(bed)
+            self._threads.release()
+            try:
+                woken = bed.acquire(timeout=LOCK_WAIT_SECONDS)
+            finally:
+                self._threads.acquire()
+            if not woken:
+                raise StorageError("lock_timeout", where="this process", retryable=True)
+
+    @contextlib.contextmanager
+    def _held(self, *, shared: bool = False, mending: bool = False) -> Iterator[None]:
+        self._take_turn()
+        try:
+            # Where a transaction of this process waits for the disk, it has the lock for all of us.
+            with contextlib.nullcontext() if self._hold is not None else self._lock.held(shared=shared):
+                try:
+                    if not mending:
+                        self._poison.refuse()
+                    yield
+                except BaseException as error:
+                    self._blame(error)
+                    raise
+        finally:
+            self._threads.release()
+
+    def _take_turn(self) -> None:
+        """The thread lock: one call at a time decides and writes in this process."""
+        if not self._threads.acquire(LOCK_WAIT_SECONDS):
+            raise StorageError("lock_timeout", where="this process", retryable=True)
+
+    def _blame(self, error: BaseException | None) -> None:
+        """Poison the store if `error` is a sync that failed and nobody did yet."""
+        if isinstance(error, StorageError) and error.code == "sync_failed" and not self._poison.stands():
+            self._commit.fail(error)
+
+    def _shown(self) -> View:
+        return View(self._ledger.state, self._ledger.shown, self._leases.shown)
+
+    def _take_in(self) -> None:
+        """What others appended, read only."""
+        if self._commit.unshown:
+            self._commit.settle()  # left behind by a call that was interrupted
+        self._ledger.catch_up(self._anchors, recover=False)
+        self._leases.catch_up()
 
     def _catch_up(self, *, repaired: bool = False) -> None:
         """Take in what is new in both logs. A torn tail is kept in quarantine, cut, and put on record.
 
         What an earlier run cut without coming so far is put on record as well, but for what a repair did.
         """
+        if self._commit.unshown:
+            self._commit.settle()
         torn = self._ledger.catch_up(self._anchors, recover=True) is not None
         torn = self._leases.catch_up(recorded_at=self._next_line() + torn) is not None or torn
-        if torn or not (repaired or self._recorded):
-            self._recorded = False
+        kept = kept_in(self.paths.quarantine)
+        if torn or not (repaired or kept == self._cuts):
+            self._cuts = -1
             while cuts := cut_for(self.paths.quarantine, self._next_line()):
                 for log, cut in cuts:
                     self._append(recovered(log, cut), sync=True)
-        self._recorded = True
+                    self._commit.settle()
+        self._cuts = kept
 
     def _next_line(self) -> int:
         """The number of the next line, past the one that opens a segment first if the last is full."""
@@ -266,8 +343,7 @@ class FileStore:
             self._append(draft_of(line), sync=False, checked=False)
         if self._leases.wants_compaction():
             # The log forgets its records: the ledger's repetition of them has to be safe first.
-            self._ledger.sync()
-            self._synced = self._ledger.head
+            self._commit.settle()
             self._leases.compact()
 
     def _rebuild_handovers(self) -> None:
@@ -282,7 +358,7 @@ class FileStore:
             return
         for facts in self._moves.values():
             for record in rebuild_handover(self._leases.book, facts):
-                self._leases.append(record, sync=False)
+                self._record(record, sync=False)
         self._leases.require_fences(self._fences)
         self._moves, self._fences = {}, {}
 
@@ -303,7 +379,7 @@ class FileStore:
 
     def _hint(self) -> None:
         """Replace the head hint if it is 64 entries or a second old. It names synced lines only."""
-        behind = self._synced.seq - self._hinted.seq
+        behind = self._commit.synced.seq - self._hinted.seq
         if behind <= 0:
             return
         if behind >= HINT_ENTRIES or self._parts.clock.boot_ns() - self._hinted_ns >= HINT_NS:
@@ -312,58 +388,37 @@ class FileStore:
                 self._write_hint()
 
     def _write_hint(self) -> None:
-        write_hint(self._parts.files, self.paths.head, self.ledger_id, self._synced)
-        self._hinted, self._hinted_ns = self._synced, self._parts.clock.boot_ns()
+        write_hint(self._parts.files, self.paths.head, self.ledger_id, self._commit.synced)
+        self._hinted, self._hinted_ns = self._commit.synced, self._parts.clock.boot_ns()
 
-    def _is_poisoned(self) -> bool:
-        if self._unmarked is not None:
-            self._poison(self._unmarked)
-            return True
-        return os.access(self._poisoned, os.F_OK)  # the cheapest look: it is on the path of every append
-
-    def _refuse_poisoned(self) -> None:
-        if self._is_poisoned():
-            raise IntegrityError("poisoned", where=self._poisoned, detail="a sync failed earlier")
-
-    def _poison(self, error: StorageError) -> None:
-        """Keep everyone out: what the disk holds is not known any more.
-
-        Where not even the mark can be written, this store at least is not used again, and tries to make it each time.
-        """
-        content = encode({"where": error.where, "detail": error.detail, "ts": stamp(self._parts.clock.wall())})
-        self._unmarked = error
-        with contextlib.suppress(OSError):
-            descriptor = self._parts.files.open(self.paths.poisoned, APPEND)
-            self._unmarked = None
-            try:
-                self._parts.files.write(descriptor, content + b"\n")
-                self._parts.files.sync(descriptor)
-            finally:
-                os.close(descriptor)
+    def distrust(self, error: StorageError) -> None:
+        """A sync of a file beside the logs failed: treat the store as if it had been one of theirs."""
+        self._poison.mark(error)
 
 
 class FileTransaction:
     """The one way to write, while the lock is held."""
 
-    __slots__ = ("_hold", "_store")
+    __slots__ = ("_open", "_store")
 
     def __init__(self, store: FileStore) -> None:
         self._store = store
-        self._hold: int | None = None
+        self._open = False
 
     def __enter__(self) -> FileTransaction:
-        self._hold = self._store._begin()
+        self._store._begin()
+        self._open = True
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        hold, self._hold = self._hold, None
-        if hold is not None:
-            self._store._end(hold, error)
+        if self._open:
+            self._open = False
+            self._store._end(error)
 
     @property
     def state(self) -> Any:
         """The fold at the head, lines of this transaction included."""
-        return self._store._ledger.state
+        return self._store._commit.decided()
 
     @property
     def head(self) -> Head:
@@ -376,7 +431,7 @@ class FileTransaction:
         return self._store._leases.book
 
     def append(self, draft: Draft, *, sync: bool = True) -> LedgerEntry:
-        """One line: one write and one sync, or with `sync=False` riding on the next.
+        """One line, written now and on the disk when the transaction is left, or with `sync=False` riding on the next.
 
         LeaseRefusedError `stale_fence`; ContractError for a draft that cannot be held; StorageError.
         """
@@ -394,8 +449,13 @@ class FileTransaction:
         return self._store._record(record, sync=must_sync(record) if sync is None else sync)
 
     def _require_open(self) -> None:
-        if self._hold is None:
+        if not self._open:
             raise RuntimeError("the transaction is over")
+
+
+def is_handover(record: LeaseRecord) -> bool:
+    """Whether the record comes from a move's line, which is the record of it."""
+    return isinstance(record, (Grant, Release)) and record.how == "move"
 
 
 def recovered(log: str, torn: Torn, caller: Caller = ENGINE) -> Draft:

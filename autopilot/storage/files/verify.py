@@ -2,6 +2,10 @@
 
 The sizes are taken under the lock, shared and only for that moment; what is appended while the check runs belongs
 to the next one. Where there is no lock file (an auditor's copy) none is needed.
+
+The segments of a long ledger are looked at by several processes. Each is checked against what its own first line says
+of the lines before it, and then whether that is what the segment before it ends with. If anything at all does not fit,
+the check is made anew from the first line on, one segment after the other: that says what is wrong.
 """
 
 from __future__ import annotations
@@ -9,24 +13,30 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from autopilot.kernel.canonical import parse, sha256_hex
+from autopilot.kernel.canonical import encode, parse, sha256_hex
 from autopilot.kernel.errors import AutopilotError, IntegrityError
 from autopilot.kernel.files import DiskFiles
 from autopilot.kernel.framing import MAX_LINE_BYTES, split_tail
 from autopilot.ledger.chain import REASON_OF_FRAME, Head, Walk, walk
 from autopilot.ledger.entry import LedgerEntry
-from autopilot.ledger.merkle import CompactRange, compact_range
+from autopilot.ledger.merkle import CompactRange, compact_range, perfect_root
 from autopilot.ledger.verify import Anchors, VerifyReport, corrupt, intact
+from autopilot.storage.files.apart import check_apart, processors
 from autopilot.storage.files.hint import read_hint
 from autopilot.storage.files.layout import SEGMENT_ENTRIES, StorePaths
 from autopilot.storage.files.leases import LeaseLog
 from autopilot.storage.files.ledger import first_line
 from autopilot.storage.files.lock import StoreLock
+from autopilot.storage.files.moved import moved_to
 from autopilot.storage.files.record_log import LogPlace
 from autopilot.storage.objects import ObjectStore
+
+APART_SEGMENTS = 16
+"""From so many segments on, several processes look at them."""
 
 _LOCK_WAIT_SECONDS = 30.0
 
@@ -59,7 +69,9 @@ def verify_files(state_dir: Path, floor: int = 0, *, locked: bool = False, since
     if report.intact and taken.leases_fault:
         report = corrupt("bad_hash", report.entries, detail=taken.leases_fault, where="leases.wal")
     if paths.poisoned.exists():
-        return corrupt("poisoned", report.entries, detail="a sync failed earlier", where=str(paths.poisoned))
+        moved = moved_to(paths)
+        detail = f"it was moved to {moved[0]}, and is read no more" if moved else "a sync failed earlier"
+        return corrupt("poisoned", report.entries, detail=detail, where=str(paths.poisoned))
     return report
 
 
@@ -101,13 +113,15 @@ def _leases_fault(paths: StorePaths, ledger: str) -> str:
 def _verify_segments(paths: StorePaths, ledger: str, taken: _Snapshot, since: int) -> VerifyReport:
     head, range_ = Head(), CompactRange()
     begin = min(since // SEGMENT_ENTRIES * SEGMENT_ENTRIES, taken.starts[-1]) if taken.starts else 0
+    if not begin:
+        head, range_ = _verify_apart(paths, ledger, taken)
     for index, first in enumerate(taken.starts or [0]):
         path = paths.segment(first)
         if first != index * SEGMENT_ENTRIES or not taken.starts:
             gap = index * SEGMENT_ENTRIES
             return corrupt("missing", gap, detail="a segment is missing", where=paths.segment(gap).name)
         last = first == taken.starts[-1]
-        if first < begin:
+        if first < begin or first <= head.seq:
             continue
         if first and first == begin:
             try:
@@ -130,6 +144,47 @@ def _verify_segments(paths: StorePaths, ledger: str, taken: _Snapshot, since: in
     if shortfall:
         return corrupt("truncated", head.seq + 1, detail=shortfall, where=paths.ledger.name)
     return intact(head.seq + 1)
+
+
+def _verify_apart(paths: StorePaths, ledger: str, taken: _Snapshot) -> tuple[Head, CompactRange]:
+    """How far several processes found everything in order: segments before the last, and before the hint's line."""
+    head, range_ = Head(), CompactRange()
+    starts = taken.starts[:-1]
+    if taken.anchors.hint_seq >= 0:
+        starts = [first for first in starts if first + SEGMENT_ENTRIES <= taken.anchors.hint_seq]
+    dense = all(first == index * SEGMENT_ENTRIES for index, first in enumerate(starts))
+    count = processors()
+    if len(starts) < APART_SEGMENTS or count < 2 or not dense:
+        return head, range_
+    found = check_apart([partial(_alone, paths, ledger, first) for first in starts], count)
+    for answer in found or ():
+        segment = parse(answer)
+        if (segment["prev"], segment["range"]) != (head.hash, range_.as_dict()):
+            return Head(), CompactRange()
+        head = Head(segment["seq"], segment["hash"])
+        range_ = range_.with_subtree(bytes.fromhex(segment["root"]), SEGMENT_ENTRIES)
+    return head, range_
+
+
+def _alone(paths: StorePaths, ledger: str, first: int) -> bytes:
+    """Check a full segment that is not the last, by itself: what it says of before, and how it ends.
+
+    IntegrityError for the least thing that is wrong in it.
+    """
+    path = paths.segment(first)
+    head, range_ = _believed(path, first, ledger) if first else (Head(), CompactRange())
+    found = _Segment(path, first, head, range_).check(paths, ledger, -1)
+    if found.fault is not None:
+        raise found.fault.error()
+    return encode(
+        {
+            "prev": head.hash,
+            "range": range_.as_dict(),
+            "seq": found.head.seq,
+            "hash": found.head.hash,
+            "root": perfect_root(found.leaves).hex(),
+        }
+    )
 
 
 def _believed(path: Path, first: int, ledger: str) -> tuple[Head, CompactRange]:

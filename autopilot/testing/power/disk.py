@@ -158,7 +158,8 @@ class Disk:
         """The most writes that wait in one file whose name, now or before, ends with `suffix`."""
         nodes = {node for names in self._folders.values() for name, node in names.items() if name.endswith(suffix)}
         nodes |= {one.node for one in self._pending if isinstance(one, Named) and one.name.endswith(suffix)}
-        return max((len(self._files[node].pending) for node in nodes if node in self._files), default=0)
+        waiting = (self._files[node].pending for node in nodes if node in self._files)
+        return max((sum(isinstance(one, Written) for one in pending) for pending in waiting), default=0)
 
     def live(self) -> Image:
         """What programs see while the machine runs."""

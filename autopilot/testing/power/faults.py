@@ -12,7 +12,7 @@ from random import Random
 
 from autopilot.kernel.errors import AutopilotError, IntegrityError
 from autopilot.storage.files.store import FileStore
-from autopilot.testing.power.disk import Synced
+from autopilot.testing.power.disk import Synced, Unnamed
 from autopilot.testing.power.files import Fault, PowerFiles
 from autopilot.testing.power.trials import LossError, PowerTrials, Recording, Stage, Step, a_line
 
@@ -26,6 +26,14 @@ class Failing:
     error: int
     sticky: bool = False
     short: bool = False
+    allocating: bool = False
+    times: int = 1
+    dies: bool = False
+    """The program ends before the errors do, and another one comes after them."""
+
+    def at(self, number: int) -> Fault:
+        """The fault that strikes at the operation `number`."""
+        return Fault(number, self.error, self.sticky, self.short, self.allocating, self.times)
 
 
 def fail_everywhere(trials: PowerTrials, recording: Recording, failing: Failing, losses: int, *, every: int = 1) -> int:
@@ -34,20 +42,25 @@ def fail_everywhere(trials: PowerTrials, recording: Recording, failing: Failing,
     After each run the store is opened by others as it stands, and after `losses` cuts of the power.
     """
     runs = 0
-    while _fail(trials, recording, Fault(runs * every, failing.error, failing.sticky, failing.short), losses):
+    while not trials.over and _fail(trials, recording, failing, runs * every, losses):
         runs += 1
     return runs
 
 
-def _fail(trials: PowerTrials, recording: Recording, fault: Fault, losses: int) -> bool:
+def _fail(trials: PowerTrials, recording: Recording, failing: Failing, at: int, losses: int) -> bool:
     """One run; whether the fault struck."""
+    fault = failing.at(at)
     trials.bench.load(recording.image)
     files = PowerFiles(trials.bench.root, recording.image, fault)
     stage = Stage(files, trials.bench.root, recording.told[: recording.count])
     try:
         for step in recording.scenario.steps:
             _try(step, stage)
+        if failing.dies:
+            stage.die()
         files.heal()
+        if fault.sticky and not fault.allocating and stage.opened > 1 and _lost(stage):
+            return True  # the one case that no mark can tell the next program of: see `Poison.mark`
         _goes_on(stage)
         _require_no_second_sync(files)
     except (AssertionError, OSError) as error:
@@ -79,8 +92,7 @@ def _try(step: Step, stage: Stage) -> None:
 
 def _goes_on(stage: Stage) -> None:
     """The same program goes on once the errors are over, unless a sync of a log failed: then nobody does."""
-    lost = any(op.failed and any(log in op.site for log in _LOGS) for op in stage.files.ops if isinstance(op, Synced))
-    if lost:
+    if _lost(stage):
         for wanted in (lambda: stage.store.transaction().__enter__(), lambda: FileStore.open(stage.parts)):
             try:
                 wanted()
@@ -90,8 +102,19 @@ def _goes_on(stage: Stage) -> None:
             else:
                 raise LossError("a sync of a log failed, and the store goes on")
         return
-    with contextlib.suppress(IntegrityError), stage.store.transaction() as tx:
+    with contextlib.suppress(IntegrityError), stage.transaction() as tx:
         stage.append(tx, a_line("goes on"))
+
+
+def _lost(stage: Stage) -> bool:
+    """Whether a sync of a log failed since a repair last took the mark away."""
+    lost = False
+    for op in stage.files.ops:
+        if isinstance(op, Synced) and op.failed and any(log in op.site for log in _LOGS):
+            lost = True
+        elif isinstance(op, Unnamed) and op.name == "POISONED":
+            lost = False
+    return lost
 
 
 def _require_no_second_sync(files: PowerFiles) -> None:

@@ -6,6 +6,7 @@ is what a `Disk` is fed with. Operations can be made to fail, once or from then 
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -19,19 +20,28 @@ from autopilot.kernel.files import DiskFiles
 from autopilot.testing.power.disk import Cut, Disk, Image, Made, Mark, Named, Op, Synced, Unnamed, Written, nodes_of
 
 _HELPERS = ("kernel/files.py", "storage/files/line_file.py", "storage/crew.py", "testing/power/files.py")
-_HEX = re.compile(r"[0-9a-f]{64}|[0-9]{16}|\b[0-9a-f]{2}\b(?=/|$)")
+_ALLOCATING = frozenset({"open", "write", "make_dir", "sync"})
+_SECRETS = "state/keys"
+_HEX = re.compile(r"[0-9a-f]{64}|[0-9]{16}|\b[0-9a-f]{2}\b(?=/|$)|[0-9a-f]{8}(?=\.v?key)|[0-9]+(?=\.note)")
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{12}\.tmp")
+
+
+class KilledError(BaseException):
+    """The program is dead: nothing it still tries reaches the disk."""
 
 
 @dataclass(slots=True)
 class Fault:
-    """An error on order: the operation number `at` raises `error`, and if `sticky` every one after it."""
+    """An error on order: the operation number `at` raises `error`, and `times` in all; for ever if `sticky`."""
 
     at: int
     error: int
     sticky: bool = False
     short: bool = False
     """A write that fails leaves half of its bytes behind."""
+    allocating: bool = False
+    """Only what needs room on the disk fails: not a rename, a cut, a removal or a sync of names."""
+    times: int = 1
 
 
 class PowerFiles(DiskFiles):
@@ -45,6 +55,11 @@ class PowerFiles(DiskFiles):
         self.ops: list[Op] = []
         self.count = 0
         self.struck: list[str] = []
+        self.kill_at = -1
+        self.kill_write = False
+        self.torn = False
+        self.killed = False
+        self.failing = ""
         self._root = root
         self._image = image
         self._fault = fault
@@ -66,20 +81,24 @@ class PowerFiles(DiskFiles):
         self.ops.append(Mark(count))
 
     def give_back(self) -> None:
-        """Close what a program that died left open."""
+        """Close what a run left open."""
         for descriptor in self._opened:
             try:
                 os.close(descriptor)
             except OSError:
                 continue
 
+    def revive(self) -> None:
+        """Another program comes, on the same machine: what the dead one wrote is there to be read, synced or not."""
+        self.killed, self.kill_at, self.kill_write, self.failing = False, -1, False, ""
+
     # --- the port
 
-    def open(self, path: Path, flags: int) -> int:
+    def open(self, path: Path, flags: int, mode: int = 0o644) -> int:
         with self._turn:
             name = self._name(path)
             self._strike("open", name)
-            descriptor = super().open(path, flags)
+            descriptor = super().open(path, flags, mode)
             node = self._nodes.get(name)
             if node is None:
                 node = self._new(name, folder=False)
@@ -89,11 +108,12 @@ class PowerFiles(DiskFiles):
 
     def write(self, descriptor: int, data: bytes) -> None:
         with self._turn:
-            name = self._opened[descriptor][1]
+            name, dead = self._opened[descriptor][1], self.killed
             try:
                 self._strike("write", name)
-            except OSError:
-                if self._fault is not None and self._fault.short and len(data) > 1:
+            except (OSError, KilledError):
+                half = self.torn if self.killed else self._fault is not None and self._fault.short
+                if half and not dead and len(data) > 1:
                     self._put(descriptor, data[: len(data) // 2])
                 raise
             self._put(descriptor, data)
@@ -132,10 +152,10 @@ class PowerFiles(DiskFiles):
             del self._nodes[name]
             self.ops.append(Unnamed(*self._split(name)))
 
-    def make_dir(self, path: Path) -> None:
+    def make_dir(self, path: Path, mode: int = 0o755) -> None:
         with self._turn:
             self._strike("make_dir", self._name(path))
-            super().make_dir(path)
+            super().make_dir(path, mode)
             self._new(self._name(path), folder=True)
 
     def sync_dir(self, path: Path) -> None:
@@ -176,14 +196,26 @@ class PowerFiles(DiskFiles):
 
     def _strike(self, operation: str, name: str) -> None:
         number, self.count = self.count, self.count + 1
+        if self.killed or number == self.kill_at or (self.kill_write and operation == "write"):
+            self.killed = True
+            raise KilledError
+        if self.failing and self.failing == f"{operation} {_role(name)}":
+            self.failing = ""
+            raise OSError(errno.EIO, os.strerror(errno.EIO), name)
         fault = self._fault
-        if fault is not None and (number == fault.at or (fault.sticky and number > fault.at)):
+        if fault is None or number < fault.at or (fault.allocating and operation not in _ALLOCATING):
+            return
+        if fault.sticky or len(self.struck) < fault.times:
             self.struck.append(f"{operation} {_role(name)}")
             raise OSError(fault.error, os.strerror(fault.error), name)
 
     def heal(self) -> None:
         """No more errors."""
-        self._fault = None
+        self._fault, self.failing = None, ""
+
+    def fail_next(self, what: str) -> None:
+        """The next operation that is `what`, "sync state/leases/leases.wal" for example, fails with EIO."""
+        self.failing = what
 
 
 class Bench:
@@ -211,6 +243,9 @@ class Bench:
             else:
                 target.unlink(missing_ok=True)
                 target.write_bytes(data)
+            if path.startswith(_SECRETS):
+                # Rights are made with the name, and stay with it.
+                target.chmod(0o700 if data is None else 0o600)
         self._there = dict(image)
 
     def left_by(self, files: PowerFiles) -> Image:

@@ -5,17 +5,24 @@ Segments are rolled and the lease log is summed up within a few lines only if th
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
+from pathlib import Path
+from typing import Any
+
 from autopilot.kernel.callers import Caller
+from autopilot.kernel.errors import StorageError
 from autopilot.leases import decisions
 from autopilot.leases.book import observed_digest
 from autopilot.leases.handover import Passing, handed_on_dict, handover
 from autopilot.leases.records import LeaseRecord
 from autopilot.leases.terms import Claim, Holder, LeaseTimes, Moment, task_of, token_digest
 from autopilot.ledger.entry import ArtifactRef, LeaseRef
-from autopilot.storage.files.repair import repair
 from autopilot.storage.files.store import FileTransaction
 from autopilot.testing.power.disk import Image
-from autopilot.testing.power.trials import AMBIGUOUS, PERSON, Scenario, Stage, Told, a_line
+from autopilot.testing.power.trials import AMBIGUOUS, PERSON, LossError, Scenario, Stage, Told, a_line
+from autopilot.wiring.checkpoints import CheckpointDesk, verify_state
+from autopilot.wiring.packs import export_pack, opened_copy
 
 AGENT = Caller("agent-7", "agent", "s-19")
 OTHER = Caller("agent-8", "agent", "s-20")
@@ -31,24 +38,24 @@ def created(stage: Stage) -> None:
 
 def some_lines(stage: Stage) -> None:
     """Two lines, one of them longer than a block."""
-    with stage.store.transaction() as tx:
+    with stage.transaction() as tx:
         stage.append(tx, a_line("plan.md"))
         stage.append(tx, a_line("x" * 700))
 
 
 def riding_lines(stage: Stage) -> None:
     """A line without a sync, and one that brings both to the disk; then time passes, and the hint is replaced."""
-    with stage.store.transaction() as tx:
+    with stage.transaction() as tx:
         tx.append(a_line("rides"), sync=False)
         stage.append(tx, a_line("y" * 1500))
     stage.clock.advance(2)
-    with stage.store.transaction() as tx:
+    with stage.transaction() as tx:
         stage.append(tx, a_line("after the hint"))
 
 
 def a_long_line(stage: Stage) -> None:
     """A line over several pages."""
-    with stage.store.transaction() as tx:
+    with stage.transaction() as tx:
         stage.append(tx, a_line("z" * 9000))
 
 
@@ -60,7 +67,7 @@ def objects_put(stage: Stage) -> None:
 
 def a_line_more(stage: Stage) -> None:
     """One line."""
-    with stage.store.transaction() as tx:
+    with stage.transaction() as tx:
         stage.append(tx, a_line("one more"))
 
 
@@ -68,16 +75,16 @@ def sealed_line(stage: Stage) -> None:
     """Three objects staged together, one known already, and the line that names them."""
     stage.put(b"known")
     blobs = {"plan.md": b"known", "plan_lint_report.json": b"lint" * 400, "design.md": b"design"}
-    with stage.store.transaction() as tx:
+    with stage.transaction() as tx:
         stage.append(tx, a_line("sealed", artifacts=_staged(stage, blobs)))
 
 
 def moved(stage: Stage) -> None:
     """A phase is taken, and the task moves on with its evidence and its lease."""
-    with stage.store.transaction() as tx:
+    with stage.transaction() as tx:
         fence = _grant(stage, tx, AGENT, "T-1/PLAN")
     artifacts = _staged(stage, {"plan.md": b"the plan", "notes.md": b"n" * 5000})
-    with stage.store.transaction() as tx:
+    with stage.transaction() as tx:
         now = _now(stage)
         passing = Passing("T-1/PLAN", "T-1/THINK", Claim(AGENT.session, fence), AGENT)
         decision = handover(tx.leases, passing, now, TIMES)
@@ -88,46 +95,46 @@ def moved(stage: Stage) -> None:
         stage.tell(Told("fence", "T-1", fence + 1))
         for record in decision.records:
             tx.record_lease(record, sync=False)
-    with stage.store.transaction() as tx:
+    with stage.transaction() as tx:
         stage.append(tx, a_line("goes on", lease=LeaseRef("T-1/THINK", fence + 1)))
 
 
 def leased(stage: Stage) -> None:
     """Granted, renewed, given back, granted to another, taken away by a person."""
-    with stage.store.transaction() as tx:
+    with stage.transaction() as tx:
         fence = _grant(stage, tx, AGENT, "T-1/PLAN")
     stage.clock.advance(45)
-    with stage.store.transaction() as tx:
+    with stage.transaction() as tx:
         claim = Claim(AGENT.session, fence)
         for record in decisions.renew(tx.leases, "T-1/PLAN", claim, _now(stage), TIMES).records:
             tx.record_lease(record)
         stage.append(tx, a_line("renewed", lease=LeaseRef("T-1/PLAN", fence)))
-    with stage.store.transaction() as tx:
+    with stage.transaction() as tx:
         _record(stage, tx, decisions.release(tx.leases, "T-1/PLAN", claim, AGENT, _now(stage)).records)
         stage.tell(Told("free", "T-1", fence))
-    with stage.store.transaction() as tx:
+    with stage.transaction() as tx:
         _grant(stage, tx, OTHER, "T-1/PLAN")
         _grant(stage, tx, AGENT, "T-2/SPEC")
-    with stage.store.transaction() as tx:
+    with stage.transaction() as tx:
         forcing = decisions.Forcing(PERSON, "stuck", observed_digest(tx.leases, "T-1"))
         _record(stage, tx, decisions.force(tx.leases, "T-1/PLAN", forcing, _now(stage)).records)
 
 
 def ran_out(stage: Stage) -> None:
     """A lease runs out and is taken by another."""
-    with stage.store.transaction() as tx:
+    with stage.transaction() as tx:
         _grant(stage, tx, AGENT, "T-3/PLAN")
     stage.clock.advance(TIMES.ttl_seconds + 1)
-    with stage.store.transaction() as tx:
+    with stage.transaction() as tx:
         _grant(stage, tx, OTHER, "T-3/PLAN")
 
 
 def many_leases(stage: Stage) -> None:
     """Enough records for the lease log to be summed up, now and then with a line."""
     for number in range(4):
-        with stage.store.transaction() as tx:
+        with stage.transaction() as tx:
             fence = _grant(stage, tx, AGENT, "T-1/PLAN")
-        with stage.store.transaction() as tx:
+        with stage.transaction() as tx:
             claim = Claim(AGENT.session, fence)
             _record(stage, tx, decisions.release(tx.leases, "T-1/PLAN", claim, AGENT, _now(stage)).records)
             stage.tell(Told("free", "T-1", fence))
@@ -138,7 +145,7 @@ def many_leases(stage: Stage) -> None:
 def many_lines(stage: Stage) -> None:
     """Lines over more than one segment."""
     for number in range(8):
-        with stage.store.transaction() as tx:
+        with stage.transaction() as tx:
             tx.append(a_line(f"rides {number}"), sync=False)
             stage.append(tx, a_line(f"line {number}"))
 
@@ -152,8 +159,77 @@ def opened_again(stage: Stage) -> None:
 
 def repaired(stage: Stage) -> None:
     """A person repairs the store."""
+    stage.repair("a sync failed")
+
+
+def fails_to_sync(stage: Stage) -> None:
+    """A grant is written and its sync fails: what programs see of it the disk may not have."""
+    stage.files.fail_next(f"sync {LEASES}")
+    with contextlib.suppress(StorageError), stage.transaction() as tx:
+        _grant(stage, tx, AGENT, "T-8/PLAN")
+
+
+def taken(stage: Stage) -> None:
+    """A phase is taken."""
+    with stage.transaction() as tx:
+        _grant(stage, tx, AGENT, "T-9/PLAN")
+
+
+def renewed(stage: Stage) -> None:
+    """It is renewed: a record without a sync, and nothing after it."""
+    _renew(stage, 45)
+
+
+def renewed_again(stage: Stage) -> None:
+    """And once more, by another program, whose clock began when the first one's did."""
+    _renew(stage, 90)
+
+
+def _renew(stage: Stage, seconds: float) -> None:
+    stage.clock.advance(seconds)
+    with stage.transaction() as tx:
+        lease = tx.leases.held("T-9")
+        claim = Claim(AGENT.session, lease.fence if lease else 0)
+        for record in decisions.renew(tx.leases, "T-9/PLAN", claim, _now(stage), TIMES).records:
+            tx.record_lease(record)
+
+
+class _Office:
+    """What the checkpoint desk wants of a workspace, on the stage's store."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.ledger = stage.store
+        self.state_dir = stage.parts.state_dir
+        self.engine = self
+
+
+def published(stage: Stage) -> None:
+    """The ledger is signed; the first time with a new key."""
+    _publish(stage, None)
+
+
+def rotated(stage: Stage) -> None:
+    """Another key takes over, and signs."""
+    _publish(stage, "the laptop was sold")
+
+
+def _publish(stage: Stage, new_key: str | None) -> None:
+    stage.close()  # the desk reads the files, and what rides unsynced is not its to sign
+    office: Any = _Office(stage)
+    made = CheckpointDesk(office, stage.files).publish(caller=PERSON, new_key=new_key)
+    stage.tell(Told("key", made.key.id), Told("note", made.checkpoint.size, made.note.encode().encode()))
+
+
+def exported(stage: Stage) -> None:
+    """The audit pack is written elsewhere, and is whole: the store has nothing of it."""
     stage.close()
-    repair(stage.parts, caller=PERSON, reason="a sync failed")
+    with tempfile.TemporaryDirectory(prefix="autopilot-pack-") as folder:
+        pack = Path(folder) / "pack"
+        export_pack(stage.parts.state_dir, 0, pack)
+        with opened_copy(pack) as copy:
+            report = verify_state(copy).report
+    if not report.intact:
+        raise LossError(f"the exported pack does not verify: {report}")
 
 
 def torn_ledger(image: Image) -> None:
@@ -211,8 +287,13 @@ SCENARIOS = (
     Scenario("recover-both", (opened_again,), (*_BASE, leased), torn_both, on_record=True),
     Scenario("recover-move", (opened_again,), (*_BASE, moved, a_line_more), torn_handover, on_record=True),
     Scenario("repair-poisoned", (repaired, some_lines), (*_BASE, leased), poisoned, on_record=True),
-    Scenario("repair-damage", (repaired, some_lines), _BASE, wrong_line, _DAMAGED, on_record=True),
+    Scenario("repair-damage", (repaired, some_lines), _BASE, wrong_line, _DAMAGED, on_record=True, cause="repair"),
     Scenario("repair-leases", (repaired, leased), (*_BASE, leased), lost_leases, _DAMAGED, on_record=True),
+    Scenario("repair-unsynced", (fails_to_sync, repaired, leased), (*_BASE, taken)),
+    Scenario("recover-renew", (renewed_again,), (*_BASE, taken, renewed), torn_leases, on_record=True),
+    Scenario("checkpoint", (published, some_lines, published), _BASE),
+    Scenario("rotate-key", (rotated, some_lines, published), (*_BASE, published)),
+    Scenario("export", (published, exported, some_lines), _BASE),
 )
 """What is tried on a store that has some lines."""
 

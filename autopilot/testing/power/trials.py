@@ -11,9 +11,11 @@ synced cannot always be told from damage. Then a person's repair has to keep wha
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from math import inf
 from random import Random
 from typing import Any
 
@@ -21,6 +23,8 @@ from autopilot.kernel.callers import Caller
 from autopilot.kernel.errors import AutopilotError, IntegrityError
 from autopilot.ledger.chain import Head, walk
 from autopilot.ledger.entry import Draft, LedgerEntry
+from autopilot.signing.keys import KeyRing
+from autopilot.storage.files.checkpoints import CheckpointFiles
 from autopilot.storage.files.creation import Genesis, create_store
 from autopilot.storage.files.repair import repair
 from autopilot.storage.files.store import FileStore, FileTransaction, StoreParts
@@ -28,6 +32,7 @@ from autopilot.testing.clock import FakeClock
 from autopilot.testing.folds import TallyFold
 from autopilot.testing.power.disk import Disk, Image, Mark, Op
 from autopilot.testing.power.files import Bench, PowerFiles
+from autopilot.wiring.checkpoints import KEYS_FOLDER, verify_state
 
 PERSON = Caller("ops", "human")
 GENESIS = Genesis(PERSON, "autopilot test")
@@ -42,7 +47,7 @@ class LossError(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a caller was told: `what` is line, object, fence, free or created."""
+    """What a caller was told: `what` is line, object, fence, free, created, repaired, key or note."""
 
     what: str
     key: Any = None
@@ -60,11 +65,14 @@ class Stage:
         self._bodies: dict[int, bytes] = {}
         self._lines = sum(one.what == "line" for one in told)
         self._store: FileStore | None = None
+        self._untold: list[Told] | None = None
+        self.opened = 0
 
     @property
     def store(self) -> FileStore:
         """The store, opened when first asked for."""
         if self._store is None:
+            self.opened += 1
             self._store = FileStore.open(self.parts)
         return self._store
 
@@ -79,15 +87,41 @@ class Stage:
         if store is not None:
             store.close()
 
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[FileTransaction]:
+        """A transaction of the store. What is told in it is told when it is left, for nothing stands before."""
+        with self.store.transaction() as tx:
+            self._untold = []
+            try:
+                yield tx
+            finally:
+                untold, self._untold = self._untold, None
+        self.tell(*untold)
+
     def append(self, tx: FileTransaction, draft: Draft) -> LedgerEntry:
-        """A synced line. It and all before it stand from now on."""
+        """A synced line. It and all before it stand once the transaction is left."""
         entry = tx.append(draft)
+        self._bodies[entry.seq] = entry.body
         new = range(self._lines, entry.seq + 1)
         # Opening reads the last segment only: what lies before it, this run did not see.
         lines = [Told("line", seq, self._bodies[seq]) for seq in new if seq in self._bodies]
         self._lines = entry.seq + 1
         self.tell(*lines)
         return entry
+
+    def die(self) -> None:
+        """The program is killed: its files and locks go back to the machine, and nothing else happens."""
+        store, self._store = self._store, None
+        if store is not None:
+            store._ledger.close()
+            store._leases.close()
+            store._lock.close()
+
+    def repair(self, reason: str) -> None:
+        """A person repairs the store, and is told that it is done."""
+        self.close()
+        repair(self.parts, caller=PERSON, reason=reason)
+        self.tell(Told("repaired"))
 
     def put(self, data: bytes) -> str:
         """An object that stands from now on."""
@@ -96,12 +130,24 @@ class Stage:
         return digest
 
     def tell(self, *facts: Told) -> None:
-        """The caller knows `facts` from here on."""
+        """The caller knows `facts` from here on, or from the end of the transaction."""
+        if self._untold is not None:
+            self._untold += facts
+            return
         self.told += facts
         self.files.mark(len(self.told))
 
     def _see(self, entry: LedgerEntry) -> None:
         self._bodies[entry.seq] = entry.body
+
+
+@contextlib.contextmanager
+def problems(where: str) -> Iterator[None]:
+    """Whatever goes wrong inside is a LossError that says where."""
+    try:
+        yield
+    except (AutopilotError, LossError, OSError) as error:
+        raise LossError(f"{where}: {type(error).__name__} {error}") from error
 
 
 Step = Callable[[Stage], None]
@@ -118,6 +164,8 @@ class Scenario:
     refusals: frozenset[str] = frozenset()
     on_record: bool = False
     """Whether the ledger must say afterwards that something was recovered."""
+    cause: str = ""
+    """And why it must say so, wherever it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +189,7 @@ class Counts:
     states: int = 0
     nested: int = 0
     mended: int = 0
+    killed: int = 0
 
 
 @dataclass(slots=True)
@@ -150,6 +199,13 @@ class PowerTrials:
     bench: Bench
     seed: int
     counts: Counts = field(default_factory=Counts)
+    until: float = inf
+    """The monotonic time at which a sweep stops where it is."""
+
+    @property
+    def over(self) -> bool:
+        """Whether that time has come."""
+        return time.monotonic() >= self.until
 
     def record(self, scenario: Scenario) -> Recording:
         """Run the scenario once, undisturbed."""
@@ -159,6 +215,7 @@ class PowerTrials:
         for step in scenario.steps:
             step(stage)
         stage.close()
+        files.give_back()
         self.bench.left_by(files)
         return Recording(scenario, image, tuple(files.ops), tuple(stage.told), len(told))
 
@@ -187,6 +244,8 @@ class PowerTrials:
         disk, count, seen = Disk(recording.image), recording.count, set[int]()
         following = [*recording.ops[1:], None]
         for point, (op, after) in enumerate(zip(recording.ops, following, strict=True)):
+            if self.over:
+                return
             disk.apply(op)
             count = op.count if isinstance(op, Mark) else count
             if isinstance(after, Mark) or point < first:
@@ -212,19 +271,17 @@ class PowerTrials:
         self.bench.load(image)
         files = PowerFiles(self.bench.root, image)
         stage = Stage(files, self.bench.root, told)
-        try:
-            scenario = self._return(stage, recording.scenario, disk, image)
-            judge(stage, image, told, on_record=recording.scenario.on_record)
-        except (AutopilotError, LossError, OSError) as error:
-            problem = f"seed {self.seed}, state {name}: {type(error).__name__} {error}"
-            raise LossError(problem) from error
-        finally:
-            with contextlib.suppress(AutopilotError):
-                stage.close()
-            self.bench.left_by(files)
+        with problems(f"seed {self.seed}, state {name}"):
+            try:
+                scenario = self.come_back(stage, recording.scenario, disk, image)
+                judge(stage, image, told, recording.scenario)
+            finally:
+                with contextlib.suppress(AutopilotError):
+                    stage.close()
+                self.bench.left_by(files)
         return Recording(scenario, image, tuple(files.ops), tuple(stage.told), len(told))
 
-    def _return(self, stage: Stage, scenario: Scenario, disk: Disk, image: Image) -> Scenario:
+    def come_back(self, stage: Stage, scenario: Scenario, disk: Disk, image: Image) -> Scenario:
         """Open the store for writing; where it may refuse, let a person repair it. The scenario, as far as it got."""
         try:
             with stage.store.transaction():
@@ -236,6 +293,7 @@ class PowerTrials:
                 return scenario
             ambiguous = max(disk.unsynced_writes(".jsonl"), disk.unsynced_writes(".wal")) > 1
             poisoned = error.code == "poisoned" and "state/ledger/POISONED" in image
+            poisoned = poisoned and not any(one.what == "repaired" for one in stage.told)
             if not (poisoned or error.code in scenario.refusals or (ambiguous and error.code in AMBIGUOUS)):
                 raise
         self.counts.mended += 1
@@ -248,10 +306,10 @@ _PLAIN_OPS = 6
 """What a look at a whole store asks of the disk: a line, its sync, the hint."""
 
 
-def judge(stage: Stage, image: Image, told: tuple[Told, ...], *, on_record: bool = False) -> None:
+def judge(stage: Stage, image: Image, told: tuple[Told, ...], scenario: Scenario) -> None:
     """Hold the store against what was told, and against `image`, what it was opened on; LossError."""
     store = stage.store
-    with store.transaction() as tx:
+    with stage.transaction() as tx:
         stage.append(tx, a_line("afterwards"))
     entries = list(store.entries())
     for one in told:
@@ -263,10 +321,12 @@ def judge(stage: Stage, image: Image, told: tuple[Told, ...], *, on_record: bool
             for dropped in entry.data["dropped"]:
                 data = (store.paths.quarantine / dropped["name"]).read_bytes()
                 _require(sha256(data).hexdigest() == dropped["sha256"], f"{dropped['name']} is not what was cut")
+    causes = [entry.data["cause"] for entry in entries if entry.kind == "ledger.recovered"]
+    _require(not scenario.cause or causes[0] == scenario.cause, f"the ledger says the cause was {causes[:1]}")
     before, torn = _recoveries(image, store.ledger_id)
     now = sum(entry.kind == "ledger.recovered" for entry in entries)
     _require(now >= before + torn, "a tail was cut and is not on record")
-    _require(now > 0 or not on_record, "something was taken out and is not on record")
+    _require(now > 0 or not scenario.on_record, "something was taken out and is not on record")
     report = store.verify()
     _require(report.intact, f"verification says {report}")
 
@@ -305,12 +365,29 @@ def _created(_: FileStore, entries: list[LedgerEntry], __: Told) -> None:
     _require(bool(entries), "the store was made and is empty")
 
 
+def _key(store: FileStore, entries: list[LedgerEntry], one: Told) -> None:
+    """The key that signs now is there; the told one has signed, and may have been replaced and forgotten since."""
+    keys = [entry.data["to"] for entry in entries if entry.kind == "key.rotated"]
+    _require(one.key in keys, f"the key {one.key} is not on the ledger")
+    KeyRing(store.paths.state_dir / KEYS_FOLDER).load(keys[-1])
+
+
+def _note(store: FileStore, _: list[LedgerEntry], one: Told) -> None:
+    kept = CheckpointFiles(store.paths.state_dir).read(one.key)
+    _require(one.value in kept, f"the checkpoint over {one.key} lines is not the one that was published")
+    verified = verify_state(store.paths.state_dir)
+    _require(verified.report.intact, f"verification against the checkpoints says {verified.report}")
+
+
 _KEPT: dict[str, Callable[[FileStore, list[LedgerEntry], Told], None]] = {
     "line": _line,
     "object": _object,
     "fence": _fence,
     "free": _free,
     "created": _created,
+    "repaired": _created,
+    "key": _key,
+    "note": _note,
 }
 
 

@@ -119,6 +119,6 @@ def test_opening_a_ledger(benchmark, tmp_path, entries):
 def test_verifying_a_ledger(benchmark, tmp_path):
     write_ledger(tmp_path / "state", 50_000)
     parts = StoreParts(tmp_path / "state", ProcessFold())
-    found = benchmark.pedantic(lambda: verification(parts), rounds=3)
+    found = benchmark.pedantic(lambda: verification(parts.state_dir), rounds=3)
     assert found.intact
     assert found.entries == 50_000

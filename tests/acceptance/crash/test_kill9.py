@@ -57,11 +57,6 @@ def command_named(name: str) -> Command:
     return next(command for command in (*ADVANCES, *OTHERS) if command.name == name)
 
 
-def test_a_sample_of_kills(kills: Kills) -> None:
-    found = check(kills, trials=12, others=0, seed=SEED)
-    assert found["between"] >= found["trials"] // 2
-
-
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 def test_two_hundred_kills_of_advance_phase(kills: Kills) -> None:

@@ -92,6 +92,9 @@ REWRITTEN = {
     "expires_at": NOW + timedelta(days=300),
     "nonce": "m" * 32,
     "advisory": False,
+    "evidence": "e" * 64,
+    "key": "0" * 8,
+    "signature": "c2ln",
 }
 
 

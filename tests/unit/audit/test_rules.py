@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import pytest
 
+from autopilot.approvals.grants import DEFAULT_LIFETIME, Parties, Terms, issue_grant
+from autopilot.approvals.signatures import sign_grant, signer
 from autopilot.approvals.subjects import Subject
 from autopilot.audit import rules
 from autopilot.audit.rules import LEASE_RULES, PROCESS_RULES
@@ -17,12 +20,15 @@ from autopilot.ledger.chain import START, Head, compose
 from autopilot.ledger.entry import ArtifactRef, Draft, LeaseRef, LedgerEntry
 from autopilot.process.graph import Move, check_sequence
 from autopilot.process.profiles import CODE_CHANGE
+from autopilot.signing.note import SigningKey
 
 AGENT, PERSON = Caller("agent-7", "agent", "s-1"), Caller("ada", "human", "tty-1")
 LEDGER, TASK = "0" * 32, "T-1"
 ALL = (*PROCESS_RULES, *LEASE_RULES)
 SUBJECT = Subject(ledger=LEDGER, task=TASK, epoch=0, move="STRATEGIZE->SPEC", kind="high_impact", digest="b" * 64)
 _TS = "2026-11-21T03:22:55.000001Z"
+NOW = datetime.fromisoformat(_TS)
+ADA, BEN = SigningKey("ada", bytes(range(32))), SigningKey("ben", bytes(range(1, 33)))
 
 
 class Lines:
@@ -32,6 +38,7 @@ class Lines:
         self.entries: list[LedgerEntry] = []
         self.fence = 0
         self.records = 0
+        self.ts = _TS
         self.add("task.opened", lease=None, data={"profile": "code-change"}, epoch=0)
         self.grant()
 
@@ -39,7 +46,7 @@ class Lines:
         """One line of T-1, under the current fence unless told otherwise."""
         head = Head(self.entries[-1].seq, self.entries[-1].hash) if self.entries else START
         made = {"caller": AGENT, "task": TASK, "epoch": 0, "lease": self.lease(), **draft}
-        entry, _ = compose(head, LEDGER, Draft(kind=kind, **made), _TS)
+        entry, _ = compose(head, LEDGER, Draft(kind=kind, **made), self.ts)
         self.entries.append(entry)
 
     def lease(self, fence: int | None = None) -> LeaseRef:
@@ -220,6 +227,110 @@ def granted_after_the_end(lines: Lines) -> None:
     lines.grant()
 
 
+def signed(lines: Lines, by: SigningKey = ADA, subject: Subject = SUBJECT, **changed: Any) -> None:
+    """A grant that `by` signed, as an agent brings it in; `changed` afterwards."""
+    terms = Terms(now=NOW, nonce="a" * 32, evidence="e" * 64, lifetime=changed.pop("lifetime", DEFAULT_LIFETIME))
+    grant = sign_grant(issue_grant(subject, signer(by.verifier.name), "looked", Parties(AGENT), terms), by)
+    lines.add("approval.granted", caller=Caller("agent-8", "agent", "s-8"), lease=None, data=grant.as_data() | changed)
+
+
+def sealed(lines: Lines, *keys: SigningKey, word: str = "required", grant: Any = None) -> None:
+    """Who may sign from here on."""
+    approvals = {"signed": word, "approvers": [key.verifier.encode() for key in keys]}
+    data = {"sha256": "5" * 64, "approvals": approvals, "grant": grant}
+    lines.add("config.sealed", caller=PERSON, task=None, lease=None, epoch=None, data=data)
+
+
+def unsigned_where_it_must_be(lines: Lines) -> None:
+    sealed(lines, ADA)
+    lines.ask()
+    lines.approve()
+
+
+def unsigned_from_before(lines: Lines) -> None:
+    lines.ask()
+    lines.approve()
+    sealed(lines, ADA)
+    lines.move("STRATEGIZE", "SPEC", approvals=[SUBJECT.sha256])
+
+
+def signed_by_a_stranger(lines: Lines) -> None:
+    sealed(lines, ADA)
+    lines.ask()
+    signed(lines, BEN)
+
+
+def signed_under_a_registered_name(lines: Lines) -> None:
+    sealed(lines, ADA)
+    lines.ask()
+    signed(lines, SigningKey("ada", bytes(32)), key=ADA.id)
+
+
+def changed_after_it_was_signed(lines: Lines) -> None:
+    sealed(lines, ADA)
+    lines.ask()
+    signed(lines, reason="looked twice")
+
+
+def taken_out_before_its_use(lines: Lines) -> None:
+    sealed(lines, ADA, BEN)
+    lines.ask()
+    signed(lines)
+    sealed(lines, BEN)
+    lines.move("STRATEGIZE", "SPEC", approvals=[SUBJECT.sha256])
+
+
+def used_after_its_end(lines: Lines) -> None:
+    sealed(lines, ADA)
+    lines.ask()
+    signed(lines)
+    lines.ts = "2026-11-22T03:25:00.000000Z"
+    lines.move("STRATEGIZE", "SPEC", approvals=[SUBJECT.sha256])
+
+
+def brought_after_its_end(lines: Lines) -> None:
+    sealed(lines, ADA)
+    lines.ask()
+    lines.ts = "2026-11-22T03:25:00.000000Z"
+    signed(lines)
+
+
+def brought_twice(lines: Lines) -> None:
+    sealed(lines, ADA)
+    lines.ask()
+    signed(lines)
+    lines.add("approval.refused", caller=PERSON, lease=None, data={"subject_sha256": SUBJECT.sha256, "reason": "no"})
+    lines.ask()
+    signed(lines)
+
+
+def an_approver_added_by_nobody(lines: Lines) -> None:
+    sealed(lines, ADA)
+    sealed(lines, ADA, BEN)
+
+
+def lowered_by_nobody(lines: Lines) -> None:
+    sealed(lines, ADA)
+    sealed(lines, ADA, word="optional")
+
+
+def an_approver_added_by_himself(lines: Lines) -> None:
+    sealed(lines, ADA)
+    sealed(lines, ADA, BEN, grant=seal_grant(BEN))
+
+
+def an_approver_added_for_another_file(lines: Lines) -> None:
+    sealed(lines, ADA)
+    sealed(lines, ADA, BEN, grant=seal_grant(ADA, "6" * 64))
+
+
+def seal_grant(key: SigningKey, digest: str = "5" * 64) -> dict[str, Any]:
+    """A signed approval of a configuration."""
+    subject = Subject(ledger=LEDGER, task="", epoch=0, move="", kind="config_changed", digest=digest)
+    terms = Terms(now=NOW, nonce="b" * 32, evidence="e" * 64)
+    return sign_grant(issue_grant(subject, signer(key.verifier.name), "seal", Parties(AGENT), terms), key).as_data()
+
+
 CASES = (
     (skipped, "out_of_sequence", rules.check_order),
     (from_elsewhere, "out_of_sequence", rules.check_order),
@@ -243,6 +354,19 @@ CASES = (
     (granted_for_another_move, "approval_unfounded", rules.check_approvals),
     (granted_before_a_backtrack, "approval_unfounded", rules.check_approvals),
     (used_twice, "approval_used", rules.check_approvals),
+    (unsigned_where_it_must_be, "approval_unsigned", rules.check_signatures),
+    (unsigned_from_before, "approval_unsigned", rules.check_signatures),
+    (signed_by_a_stranger, "approval_forged", rules.check_signatures),
+    (signed_under_a_registered_name, "approval_forged", rules.check_signatures),
+    (changed_after_it_was_signed, "approval_forged", rules.check_signatures),
+    (taken_out_before_its_use, "approval_forged", rules.check_signatures),
+    (used_after_its_end, "approval_late", rules.check_signatures),
+    (brought_after_its_end, "approval_late", rules.check_signatures),
+    (brought_twice, "approval_used", rules.check_signatures),
+    (an_approver_added_by_nobody, "approval_unsigned", rules.check_signatures),
+    (lowered_by_nobody, "approval_unsigned", rules.check_signatures),
+    (an_approver_added_by_himself, "approval_forged", rules.check_signatures),
+    (an_approver_added_for_another_file, "approval_forged", rules.check_signatures),
     (fence_given_twice, "fence_not_rising", rules.check_grants),
     (handed_on_under_the_same_fence, "fence_not_rising", rules.check_grants),
     (granted_after_the_end, "lease_of_ended_task", rules.check_grants),
@@ -259,6 +383,25 @@ def test_a_rule_finds_its_fault_at_its_line_and_no_other_does(plant: Any, code: 
 
 def test_every_rule_has_a_case() -> None:
     assert {case[2] for case in CASES} == set(ALL)
+
+
+def test_a_signed_approval_holds_offline() -> None:
+    lines = Lines()
+    sealed(lines, ADA)
+    lines.ask()
+    signed(lines)
+    lines.move("STRATEGIZE", "SPEC", approvals=[SUBJECT.sha256])
+    sealed(lines, ADA, BEN, grant=seal_grant(ADA))
+    sealed(lines, BEN)
+    assert lines.found() == []
+
+
+def test_what_a_line_says_of_signers_and_is_not_understood_closes() -> None:
+    lines = Lines()
+    for broken in ({"signed": "optional"}, {"signed": "optional", "approvers": ["ada"]}, "all"):
+        data = {"sha256": "5" * 64, "approvals": broken, "grant": None}
+        lines.add("config.sealed", caller=PERSON, task=None, lease=None, epoch=None, data=data)
+        assert lines.trail().signers.required, broken
 
 
 def test_evidence_of_too_low_a_rank() -> None:

@@ -13,6 +13,7 @@ LEASE_KEYS = {"resource", "fence", "actor", "expires_in_seconds"}
 def test_open_list_show(repo: Repo) -> None:
     opened = repo.run("task", "open", "T-2", "--title", "Second", "--profile", "small-change", "--json", check=0)
     task = opened.shaped("task open")["task"]
+    assert opened.json["uncommitted"] == []
     assert set(task) == TASK_KEYS
     assert (task["id"], task["profile"], task["phase"], task["epoch"], task["lease"]) == (
         "T-2", "small-change", "STRATEGIZE", 0, None,
@@ -22,6 +23,13 @@ def test_open_list_show(repo: Repo) -> None:
     assert [item["id"] for item in listed] == ["T-1", "T-2"]
     assert repo.run("task", "show", "T-2", "--json", check=0).shaped("task show")["task"] == task
     assert repo.run("task", "show", "--json", env={"AUTOPILOT_TASK": "T-2"}, check=0).json["task"] == task
+
+
+def test_what_was_uncommitted_at_opening_is_listed(repo: Repo) -> None:
+    for name in ("notes.txt", "shop/pricing.py"):
+        (repo.root / name).write_text("# not committed\n")
+    opened = repo.run("task", "open", "T-2", "--title", "Second", "--json", check=0).shaped("task open")
+    assert opened["uncommitted"] == ["notes.txt", "shop/pricing.py"]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ MUTATING = {
     "init", "next", "advance", "backtrack", "verify", "approve", "reject", "watch",
     "task open", "task close", "task resume", "evidence add", "evidence export", "attest check", "attest baseline",
     "lease acquire", "lease renew", "lease release", "lease force", "guard check", "flags set", "ledger repair",
-    "ledger checkpoint", "ledger export",
+    "ledger checkpoint", "ledger export", "ledger witness", "store setup", "store migrate",
 }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,9 @@ from autopilot.kernel.callers import Caller
 from autopilot.storage.files.creation import Genesis, create_store
 from autopilot.storage.files.store import FileStore, StoreParts
 from autopilot.storage.memory import MemoryStore
+from autopilot.storage.postgres.address import Address
+from autopilot.storage.postgres.creation import create_store as create_rows
+from autopilot.storage.postgres.store import PostgresStore
 from autopilot.testing.clock import FakeClock
 from autopilot.testing.contracts.ledger import StoreContract
 from autopilot.testing.folds import TallyFold
@@ -29,3 +33,14 @@ class TestFileStore(StoreContract):
 
     def make(self) -> FileStore:
         return create_store(StoreParts(self.folder, TallyFold(), clock=FakeClock()), GENESIS)
+
+
+class TestPostgresStore(StoreContract):
+    """As the application role: what it was granted is enough."""
+
+    @pytest.fixture(autouse=True)
+    def _database(self, database: Any) -> None:
+        self.address = Address(database.app)
+
+    def make(self) -> PostgresStore:
+        return create_rows(self.address, TallyFold(), GENESIS)

@@ -297,6 +297,8 @@ NEVER = (
     "autopilot hook claude PreToolUse",
     "autopilot init",
     "autopilot ledger repair",
+    "autopilot store migrate --to files --reason x",
+    "autopilot store setup postgresql://owner@h/d --grant app",
     "autopilot task close T-1 --abandon --reason x",
     "autopilot task close T-1 --aband --reason x",
     "autopilot task resume T-1",

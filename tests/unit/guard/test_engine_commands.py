@@ -107,6 +107,28 @@ def test_where_evidence_is_exported_to_is_a_path_that_is_written():
     assert answer("autopilot evidence export T-1 --out /tmp/x").rule == "deny.outside"
 
 
+def test_a_signed_approval_is_carried_and_never_given():
+    for line in (
+        "autopilot approve T-1 --grant grant.note",
+        "autopilot --json approve T-1 --grant=grant.note --dry-run",
+    ):
+        assert answer(line).decision == ALLOW, line
+    for line in (
+        "autopilot approve T-1 --subject abc --reason x",
+        "autopilot approve T-1 --grant g --subject abc",
+        "autopilot approve T-1 --grant g --key k",
+        "autopilot approve T-1 --grant g --reason x",
+        "autopilot approve T-1 --subject abc --request r",
+        "autopilot approve T-1 --gran g",
+        "autopilot reject T-1 --grant g",
+        "autopilot approver keygen --name a --out k",
+        "autopilot approver sign r --key k --reason x --out g",
+        "autopilot approver show k",
+    ):
+        assert answer(line).rule == "deny.never", line
+    assert answer("autopilot approver list").decision == ALLOW
+
+
 WORDS = [
     ("-C", "advance", "approve", "T-1"),
     ("--actor", "advance", "approve"),

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from autopilot.kernel.errors import ContractError, IntegrityError, StorageError
-from autopilot.kernel.files import create_durably, list_regular, make_dir_durably, read_regular, replace_durably
+from autopilot.kernel.files import (
+    create_durably,
+    list_regular,
+    make_dir_durably,
+    make_empty_durably,
+    read_regular,
+    replace_durably,
+)
 from autopilot.testing.files import FaultyFiles
 
 
@@ -79,6 +86,29 @@ def test_folders_are_synced_into_their_parents(tmp_path: Path) -> None:
     files = FaultyFiles()
     make_dir_durably(files, tmp_path / "a" / "b")
     assert files.calls == [("make_dir", "a"), ("sync_dir", tmp_path.name), ("make_dir", "b"), ("sync_dir", "a")]
+
+
+def test_a_folder_that_is_there_is_synced_again_where_its_maker_is_not_known(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    files = FaultyFiles()
+    make_dir_durably(files, tmp_path / "a" / "b")
+    assert files.calls == []
+    make_dir_durably(files, tmp_path / "a" / "b", below=tmp_path)
+    assert files.calls == [("sync_dir", tmp_path.name), ("sync_dir", "a")]
+
+
+def test_below_a_folder_that_is_missing_all_of_it_is_made(tmp_path: Path) -> None:
+    make_dir_durably(FaultyFiles(), tmp_path / "x" / "y" / "z", below=tmp_path / "x" / "y")
+    assert (tmp_path / "x" / "y" / "z").is_dir()
+
+
+def test_an_empty_file_is_made_once_and_named_durably_each_time(tmp_path: Path) -> None:
+    files = FaultyFiles()
+    make_empty_durably(files, tmp_path / "a")
+    (tmp_path / "a").write_bytes(b"kept")
+    make_empty_durably(files, tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == b"kept"
+    assert files.operations() == ["open", "sync_dir"] * 2
 
 
 # --- reading

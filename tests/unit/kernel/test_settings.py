@@ -89,6 +89,14 @@ def test_reference_names_every_key_default_and_variable() -> None:
         (b"[attestation]\n\nverify = 'off'\n", "autopilot.toml:3: attestation.VERIFY", "'warn' or 'error'"),
         (b'[sandbox]\nisolation = "docker"\n', "autopilot.toml:2: sandbox.isolation", "'bwrap'"),
         (b'[sandbox]\nreadonly = ["../x"]\n', "autopilot.toml:2: sandbox.readonly[0]", "absolute"),
+        (b'[approvals]\nsigned = "required"\n', "autopilot.toml:1: approvals", "no approver is named"),
+        (b'[approvals]\nsigned = "maybe"\n', "autopilot.toml:2: approvals.signed", "'optional' or 'required'"),
+        (b'[approvals]\napprovers = ["ada"]\n', "autopilot.toml:2: approvals.approvers[0]", "verifier key"),
+        (
+            b'[approvals]\napprovers = ["eve+2bbde9ae+AQOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4"]\n',
+            "autopilot.toml:2: approvals.approvers[0]",
+            "verifier key",
+        ),
         (b'[guard]\nnetwork_hosts = ["https://a.b/c"]\n', "autopilot.toml:2: guard.network_hosts[0]", "host name"),
         (b'[guard]\ndeny = ["read"]\n', "autopilot.toml:2: guard.deny[0]", "'search'"),
         (b'[[guard.tools]]\nserver = "s"\ntool = "w"\ncapability = "edit"\n', "autopilot.toml: guard", "paths"),
@@ -239,7 +247,7 @@ def test_location_is_read_without_pydantic() -> None:
         "print(c.read_location(b'state_dir = \"s\"', {}), 'pydantic' in sys.modules)"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert answer.strip() == "Location(state_dir='s', store='', ledger_id='') False"
+    assert answer.strip() == "Location(state_dir='s', store='', ledger_id='', daemon='') False"
 
 
 def test_location_agrees_with_the_settings_and_refuses_a_guess() -> None:

@@ -10,6 +10,7 @@ from autopilot.kernel.configuration import Settings
 from autopilot.kernel.settings import parse_settings
 from autopilot.kernel.settings_changes import commands_diff, direction, effective, semantic_digest
 
+ADA = "ada+2bbde9ae+AQOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4"
 TEST = '[commands.test]\nargv = ["python", "-m", "pytest", "--junitxml={report}"]\n'
 
 # (key, strict, loose) as lines of the file; the empty line is the default.
@@ -36,6 +37,8 @@ LADDERS = [
     ("watchdog.violations", "", "watchdog.violations = 4"),
     ("watchdog.minutes", "watchdog.minutes = 30", ""),
     ("pins.extra", 'pins.extra = ["Makefile"]', ""),
+    ("approvals.approvers", "", f"approvals.approvers = {[ADA]}"),
+    ("approvals.signed", f'approvals = {{signed = "required", approvers = {[ADA]}}}', f"approvals.approvers = {[ADA]}"),
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from autopilot.kernel.throwaway import OWNER, sweep, throwaway
+
+# Not swept: made in a place of the caller's own.
+ALLOWED: list[str] = []
 
 MAKING = """
 import sys
@@ -125,3 +129,16 @@ def test_folders_that_a_command_closed_are_removed_too(tmp_path: Path) -> None:
 
 def test_nothing_is_there_to_sweep(tmp_path: Path) -> None:
     sweep(tmp_path / "nowhere")
+
+
+def test_every_folder_of_one_call_proves_its_owners_life() -> None:
+    # A folder that is made without its lock is left behind for good when the call is killed.
+    package = Path(__file__).parents[3] / "autopilot"
+    made = [
+        f"{path.relative_to(package)}:{number}"
+        for path in sorted(package.rglob("*.py"))
+        if "testing" not in path.parts
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        if re.search(r"(TemporaryDirectory|mkdtemp)\(prefix=\"autopilot-", line)
+    ]
+    assert made == ALLOWED

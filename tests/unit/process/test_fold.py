@@ -11,7 +11,7 @@ from autopilot.kernel.callers import Caller
 from autopilot.kernel.phases import PHASES, Phase
 from autopilot.ledger.entry import ArtifactRef, LeaseRef
 from autopilot.process.desks.leasing import LeaseDesk
-from autopilot.process.fold import ProcessFold
+from autopilot.process.fold import ProcessFold, evidence_at_end
 from autopilot.process.state import TaskState
 
 OTHER = Caller("agent-8", "agent", "s-8")
@@ -183,3 +183,42 @@ def test_no_walk_leaves_evidence_of_another_epoch(lab: Any) -> None:
         for item in task.evidence.values():
             assert item.epoch >= task.entered_epoch[item.phase], (seed, item)
             assert Phase(item.phase).position <= Phase(task.stage).position, (seed, item)
+
+
+def ended(lab: Any, task: str = "T-1") -> dict[str, str]:
+    """What the task had sealed when it ended, by phase and name, with its digest."""
+    return {key: item.sha256 for key, item in evidence_at_end(lab.engine.store.entries(), task).items()}
+
+
+def test_an_ended_task_still_tells_what_it_sealed(lab: Any) -> None:
+    # Red without: the closing line's own artifacts; the backtrack; the look at the task's id (process/fold.py).
+    lab.open(at=Phase.PLAN)
+    lab.open("T-2", at=Phase.SPEC)
+    add(lab, Phase.PLAN, ref("plan.md", sha256="1" * 64))
+    lab.append(
+        "evidence.added", task="T-2", epoch=0, artifacts=(ref("spec.md", sha256="9" * 64),), data={"phase": "SPEC"}
+    )
+    back(lab, Phase.PLAN, Phase.SPEC)
+    add(lab, Phase.SPEC, ref("spec.md", sha256="2" * 64))
+    for phase in PHASES[1:8]:
+        lab.move(phase)
+    assert ended(lab) == {}, "an open task's evidence is in the state"
+    data = {"outcome": "CLOSED", "handover": None, "approvals": [], "judged_tree": "", "config": ""}
+    lab.append(
+        "task.closed",
+        phase=("MONITOR", "CLOSED"),
+        epoch=1,
+        artifacts=(ref("smoke_test_results.json", "executed", "3" * 64),),
+        data=data,
+    )
+    assert not lab.task().evidence, "the state keeps the outline only"
+    assert ended(lab) == {"SPEC/spec.md": "2" * 64, "MONITOR/smoke_test_results.json": "3" * 64}
+    assert ended(lab, "T-9") == {}
+
+
+def test_an_abandoned_task_tells_what_it_had_sealed_by_then(lab: Any) -> None:
+    lab.open(at=Phase.SPEC)
+    add(lab, Phase.SPEC, ref("spec.md", sha256="2" * 64))
+    data = {"outcome": "ABANDONED", "reason": "no use"}
+    lab.append("task.closed", phase=("SPEC", "ABANDONED"), epoch=0, artifacts=(ref("note.md"),), data=data)
+    assert ended(lab) == {"SPEC/spec.md": "2" * 64}

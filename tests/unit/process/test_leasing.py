@@ -98,3 +98,33 @@ def test_an_ended_or_unknown_task_has_no_lease(lab: Any, desk: LeaseDesk) -> Non
     assert caught.value.code == "task_closed"
     with pytest.raises(ContractError):
         desk.acquire("T-9", caller=AGENT)
+
+
+def test_a_boot_clock_that_went_back_revives_no_lease(lab: Any, desk: LeaseDesk) -> None:
+    # Red without: `not_before` (leases/book.py), in `standing` and in the desk.
+    desk.acquire("T-1", caller=AGENT)
+    lab.open("T-2", at=Phase.SPEC)
+    lab.clock.advance(121)
+    assert desk.held("T-1") is None
+    desk.acquire("T-2", caller=OTHER)
+    # Nothing of T-1's end is on record; only that this boot was once older.
+    lab.clock.advance(-100)
+    assert desk.held("T-1") is None
+    assert [reason.code for reason in desk.ensure(lab.task(), AGENT, None)] == ["lease_expired"]
+    with pytest.raises(LeaseRefusedError) as caught:
+        desk.renew("T-1", caller=AGENT)
+    assert caught.value.code == "lease_expired"
+    held = desk.held("T-2")
+    assert held is not None
+    assert held.holder.session == OTHER.session
+    assert desk.acquire("T-1", caller=OTHER).lease.granted_ns == held.granted_ns, "time stands still, and does not fall"
+
+
+def test_another_boot_begins_its_own_time(lab: Any, desk: LeaseDesk) -> None:
+    desk.acquire("T-1", caller=AGENT)
+    lab.clock.reboot("boot-2")
+    assert desk.held("T-1") is None
+    desk.acquire("T-1", caller=OTHER)
+    assert desk.held("T-1") is not None
+    lab.clock.advance(121)
+    assert desk.held("T-1") is None

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from autopilot.kernel.callers import Caller
-from autopilot.kernel.events import GateJudged, LeaseChanged, TransitionRefused
+from autopilot.kernel.events import GateJudged, LeaseChanged, TransitionRefused, ViolationRecorded
 from autopilot.kernel.phases import Phase
 from autopilot.kernel.reasons import Reason, refused
+from autopilot.ledger.entry import ArtifactRef
 from autopilot.ledger.kinds import undocumented
 from autopilot.process.graph import Move
 from autopilot.process.recording import VIOLATIONS, Recording, shown_reasons
@@ -17,6 +18,7 @@ from autopilot.process.runners.values import ApprovalNeed, Collected
 
 AGENT = Caller("agent-7", "agent", "s-7")
 MOVE = Move("forward", Phase.SPEC, Phase.PLAN)
+SPEC = ArtifactRef("spec.md", "c" * 64, 1, "text/markdown", "asserted")
 NEED = ApprovalNeed("5" * 64, "outside_plan", "SPEC->PLAN", "d", "w" * 900)
 
 
@@ -50,11 +52,34 @@ def test_a_refusal_is_one_line_of_the_right_kind(lab: Any, codes: tuple[str, ...
     assert (
         told
         == {
-            "violation": {TransitionRefused},
+            "violation": {TransitionRefused, ViolationRecorded},
             "gate.verdict": {TransitionRefused, GateJudged},
             "lease.contended": {LeaseChanged},
         }[kind]
     )
+
+
+def test_what_only_a_person_may_do_is_told_as_it_is_counted(lab: Any) -> None:
+    # Red without: the event in `usurped`.
+    lab.open(at=Phase.SPEC)
+    verdict = refused([Reason("human_only", detail="resuming")])
+    for task in (None, lab.task()):
+        Recording(lab.engine).usurped(task, AGENT, verdict)
+    told = [event for event in lab.events if isinstance(event, ViolationRecorded)]
+    assert len(told) == lab.counters["process_violations"] == len(lab.lines("violation")) == 2
+    assert [event.seq for event in told] == [line.seq for line in lab.lines("violation")]
+
+
+def test_a_stranger_breaks_the_process_in_his_own_name(lab: Any) -> None:
+    # Red without: `_works_on`.
+    lab.open(at=Phase.SPEC)
+    lab.append("evidence.added", data={"phase": "SPEC", "bindings": {}}, epoch=0, artifacts=(SPEC,))
+    stranger, recording = Caller("agent-9", "agent", "s-9"), Recording(lab.engine)
+    for caller, task in ((stranger, None), (AGENT, "T-1")):
+        seq = recording.usurped(lab.task(), caller, refused([Reason("human_only", detail="resuming")]))
+        line = lab.lines("violation")[-1]
+        assert (line.seq, line.task, line.data["where"]) == (seq, task, "T-1")
+    assert lab.task().violations == {"human_only": 1}
 
 
 def test_every_violation_is_a_known_code() -> None:
@@ -76,6 +101,7 @@ def test_an_approval_is_asked_for_once(lab: Any) -> None:
 
 def test_what_only_a_person_may_do_is_a_violation(lab: Any) -> None:
     lab.open(at=Phase.SPEC)
+    lab.append("evidence.added", data={"phase": "SPEC", "bindings": {}}, epoch=0, artifacts=(SPEC,))
     seq = Recording(lab.engine).usurped(lab.task(), AGENT, refused([Reason("human_only", detail="approving")]))
     (line,) = lab.lines("violation")
     assert (line.seq, line.data["code"]) == (seq, "human_only")

@@ -229,7 +229,7 @@ def test_the_process_limit_holds_without_root(tmp_path: Path) -> None:
         line = "for i in 1 2 3 4 5 6 7 8 9 10; do sleep 1 & done; wait"
         words = [str(n) for n in (control_read, status_write, 1, 0, 0, 0, 4)]
         done = subprocess.run(
-            [program, "-I", "-S", str(script), *words, "", "--", "/bin/sh", "-c", line],
+            [program, "-I", "-S", str(script), *words, "", "", "--", "/bin/sh", "-c", line],
             user=65534,
             group=65534,
             extra_groups=[],

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
@@ -189,3 +191,19 @@ def test_a_whole_store_comes_through_a_repair_unchanged(store: FileStore, opened
     assert store.paths.segment(0).read_bytes().startswith(content)
     assert store.paths.leases.read_bytes() == leases
     assert opened().view().leases.held("T-1") is not None
+
+
+def test_one_repair_at_a_time(store: FileStore, parts: StoreParts) -> None:
+    """The second would lift a mark that is not the one it was called for: it is turned away, and nothing is touched."""
+    fill(store, 2)
+
+    class Interrupting(FaultyFiles):
+        def remove(self, path: Path) -> None:
+            if path.name == "POISONED":
+                with pytest.raises(StorageError, match="another repair is under way"):
+                    repair(parts, caller=OPERATOR, reason="in a hurry")
+            super().remove(path)
+
+    repair(replace(parts, files=Interrupting()), caller=OPERATOR, reason="disk replaced")
+    assert store.verify().intact
+    assert repair(parts, caller=OPERATOR, reason="once more").cause == "repair"

@@ -15,6 +15,7 @@ from autopilot.kernel.events import (
     TaskEnded,
     ToolCallJudged,
     TransitionRefused,
+    ViolationRecorded,
 )
 from autopilot.telemetry.instruments import COUNTERS, INSTRUMENTS, counts_of
 from autopilot.telemetry.names import ATTRIBUTES
@@ -26,7 +27,10 @@ COUNTED = [
     (PromptAttested(phase="VERIFY", drift=True, severity="ERROR"), ["prompt_drift_detected"]),
     (LeaseChanged(phase="PLAN", change="contended"), ["lease_contentions"]),
     (LeaseChanged(phase="PLAN", change="expired"), ["lease_expirations"]),
-    (ToolCallJudged(phase="SPEC", tool="Edit", capability="edit", decision="deny"), ["tool_calls_out_of_phase"]),
+    (ViolationRecorded(phase="PLAN", code="stale_fence"), ["process_violations"]),
+    (ToolCallJudged(phase="SPEC", tool="Edit", decision="deny", seq=7), ["tool_calls_out_of_phase"]),
+    # The guard only observes: the call passes, and the line is written all the same.
+    (ToolCallJudged(phase="SPEC", tool="Edit", decision="allow", seq=7), ["tool_calls_out_of_phase"]),
     (TaskEnded(outcome="ABANDONED", rejected=True), ["tasks_rejected_for_process_violation"]),
 ]  # fmt: skip
 

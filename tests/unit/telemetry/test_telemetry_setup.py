@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import types
 from pathlib import Path
-from typing import Any
 
 import pytest
-from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from autopilot.kernel.events import Backtracked, PhaseEntered
-from autopilot.telemetry import setup
 from autopilot.telemetry.setup import Telemetry
 from autopilot.telemetry.totals import totals
 
@@ -149,97 +144,3 @@ def test_the_given_environment_says_whether_anything_is_recorded(
     recorded = given != "true"
     expected = "0 2 True\n" if recorded else "0 0 False\n"
     assert (done.returncode, done.stdout, done.stderr) == (0, expected, "")
-
-
-def test_otlp_that_is_asked_for_and_not_installed_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(setup, "OTLP_PACKAGE", "opentelemetry.exporter.not_there.http")
-    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
-    with Telemetry(tmp_path, version="0", environ=environ) as telemetry:
-        telemetry.observe(COUNTED)
-        report = telemetry.report()
-    assert (report.otlp, report.dropped) == ("missing", 0)
-    assert "pip install opentelemetry-exporter-otlp-proto-http" in report.problems[0]
-    assert totals(telemetry.metrics).counters["phase_backtracks"] == 1
-
-
-class Collector:
-    """What the stand-in exporters took, and whether they take anything."""
-
-    def __init__(self) -> None:
-        self.spans: list[str] = []
-        self.sums: dict[str, int] = {}
-        self.options: list[dict[str, Any]] = []
-        self.failing: BaseException | None = None
-
-
-@pytest.fixture
-def collector(monkeypatch: pytest.MonkeyPatch) -> Collector:
-    taken = Collector()
-
-    class Spans(SpanExporter):
-        def __init__(self, **options: Any) -> None:
-            taken.options.append(options)
-
-        def export(self, spans: Any) -> SpanExportResult:
-            if taken.failing:
-                raise taken.failing
-            taken.spans += [span.name for span in spans]
-            return SpanExportResult.SUCCESS
-
-    class Sums(MetricExporter):
-        def __init__(self, **options: Any) -> None:
-            super().__init__()
-
-        def export(self, metrics_data: MetricsData, timeout_millis: float = 0, **_: Any) -> MetricExportResult:
-            if taken.failing:
-                return MetricExportResult.FAILURE
-            for metric in metrics_data.resource_metrics[0].scope_metrics[0].metrics:
-                taken.sums[metric.name] = sum(point.value for point in metric.data.data_points)  # type: ignore[union-attr, misc]
-            return MetricExportResult.SUCCESS
-
-        def force_flush(self, timeout_millis: float = 0) -> bool:
-            return True
-
-        def shutdown(self, timeout_millis: float = 0, **_: Any) -> None: ...
-
-    package = types.ModuleType("stand_in_otlp")
-    package.__spec__ = types.SimpleNamespace(name="stand_in_otlp")  # type: ignore[assignment]
-    package.trace_exporter = types.SimpleNamespace(OTLPSpanExporter=Spans)  # type: ignore[attr-defined]
-    package.metric_exporter = types.SimpleNamespace(OTLPMetricExporter=Sums)  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "stand_in_otlp", package)
-    monkeypatch.setitem(sys.modules, "stand_in_otlp.trace_exporter", package.trace_exporter)
-    monkeypatch.setitem(sys.modules, "stand_in_otlp.metric_exporter", package.metric_exporter)
-    monkeypatch.setattr(setup, "OTLP_PACKAGE", "stand_in_otlp")
-    return taken
-
-
-ASKED = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
-
-
-def test_otlp_gets_what_the_files_get(tmp_path: Path, collector: Collector) -> None:
-    with Telemetry(tmp_path, version="0", environ=ASKED) as telemetry:
-        assert telemetry.report().otlp == "on"
-        telemetry.observe(COUNTED)
-        telemetry.observe(COUNTED)
-        telemetry.mark("process.violation", dict)
-    assert collector.spans == ["process.violation"]
-    assert collector.sums == {"phase_backtracks": 2}
-    assert collector.options == [{"timeout": 2}]
-    assert totals(telemetry.metrics).counters["phase_backtracks"] == 2
-    assert telemetry.traces.exists()
-
-
-def test_a_collector_that_fails_is_counted(tmp_path: Path, collector: Collector) -> None:
-    collector.failing = ConnectionError("refused")
-    with Telemetry(tmp_path, version="0", environ=ASKED) as telemetry:
-        telemetry.observe(COUNTED)
-        telemetry.mark("process.violation", dict)
-    assert telemetry.dropped == 2
-    assert totals(telemetry.metrics).counters["phase_backtracks"] == 1
-    assert telemetry.traces.exists()
-
-
-def test_without_the_variable_an_installed_exporter_is_not_used(tmp_path: Path, collector: Collector) -> None:
-    with Telemetry(tmp_path, version="0", environ={}) as telemetry:
-        telemetry.mark("process.violation", dict)
-    assert collector.options == []

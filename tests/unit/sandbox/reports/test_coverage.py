@@ -117,3 +117,62 @@ def test_bombs_and_rubbish_are_refused_quickly(data: bytes) -> None:
     begun = time.process_time()
     refused(data)
     assert time.process_time() - begun < 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("../a.py", "src/../../a.py", "a/./b.py", "a//b.py", "..", "", "a" * 5000),
+        *("a\x00.py", "a\nb.py", "a\u202eyp.b", "..\\a.py"),
+    ],
+)
+def test_a_path_that_is_not_what_it_looks_like(path: str) -> None:
+    # Red without: `_refuse_path`.
+    data = document([1, 2], [3])
+    data["files"] = {path: data["files"]["a.py"]}
+    assert "not a plain path" in refused(data)
+
+
+def with_branches(covered: int, branches: int, **listed: Any) -> dict[str, Any]:
+    data = document([1, 2], [3, 4])
+    file = data["files"]["a.py"]
+    file["summary"].update(covered_branches=covered, num_branches=branches)
+    file.update(listed)
+    data["totals"] = dict(file["summary"])
+    return data
+
+
+def test_branches_that_nobody_can_have() -> None:
+    # Red without: the bound in `_file`. So many covered branches would make every percentage 100.
+    assert "branches on 4 lines" in refused(with_branches(10**14, 10**14))
+    assert "branches on 4 lines" in refused(with_branches(0, 65))
+    assert parse_coverage(json.dumps(with_branches(1, 64)).encode()).percent_hundredths == 441
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        {"executed_branches": [[1, 2]], "missing_branches": []},
+        {"executed_branches": [[1, 2], [1, 2]], "missing_branches": []},
+        {"executed_branches": [[1, 2], [1, 3]], "missing_branches": [[1, 3]]},
+        {"executed_branches": [[1, 2], [9, 3]], "missing_branches": []},
+        {"executed_branches": [[1, 2], [1]], "missing_branches": []},
+        {"executed_branches": [[1, 2], [1, True]], "missing_branches": []},
+        {"executed_branches": [[1, 2], [1, 3]]},
+        {"executed_branches": "many", "missing_branches": []},
+    ],
+)
+def test_branches_are_held_against_their_list(listed: dict[str, Any]) -> None:
+    refused(with_branches(2, 2, **listed))
+    good = {"executed_branches": [[1, 2], [1, -1]], "missing_branches": []}
+    assert parse_coverage(json.dumps(with_branches(2, 2, **good)).encode()).files["a.py"].branches_covered == 2
+
+
+def test_a_key_that_stands_twice_is_refused() -> None:
+    # Red without: `_once` (caps.py). A reader sees the first, a parser takes the last.
+    text = json.dumps(document([1], [2, 3]))
+    forged = text.replace('"totals":', '"files": {}, "totals":')
+    assert "stands twice" in refused(forged.encode())
+    assert "stands twice" in refused(
+        text.replace('"missing_lines": [2, 3]', '"missing_lines": [], "missing_lines": [2, 3]').encode()
+    )

@@ -10,16 +10,15 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
-import tempfile
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from autopilot.kernel.canonical import sha256_hex
 from autopilot.kernel.clock import Clock
 from autopilot.kernel.errors import RefusedError
 from autopilot.kernel.stamps import stamp
+from autopilot.kernel.throwaway import throwaway
 from autopilot.leases.book import LeaseBook, apply
 from autopilot.leases.records import LeaseRecord, mirror_of
 from autopilot.ledger.chain import Head, compose
@@ -30,6 +29,9 @@ from autopilot.process.ports import Objects, Store, View
 from autopilot.process.state import EngineState
 from autopilot.storage.rules import draft_of, require_fence, require_open_kind
 from autopilot.wiring.full import Outside, Workspace
+from autopilot.wiring.stores import clock_of
+
+_COPY_TRIES = 20
 
 
 @contextlib.contextmanager
@@ -44,8 +46,8 @@ def judging(workspace: Workspace, outside: Outside) -> Iterator[Workspace]:
 @contextlib.contextmanager
 def rehearsing(workspace: Workspace, outside: Outside) -> Iterator[Workspace]:
     """The workspace over a store that forgets. Not to be closed: the real one is its caller's."""
-    with judging(workspace, outside) as copied, tempfile.TemporaryDirectory(prefix="autopilot-dry-") as folder:
-        copied.engine.state_dir = Path(folder)
+    with judging(workspace, outside) as copied, throwaway("autopilot-dry-") as folder:
+        copied.engine.state_dir = folder
         with _nothing_recorded():
             yield copied
 
@@ -68,10 +70,9 @@ class RehearsalStore:
         self.ledger_id = real.ledger_id
         self.objects: Objects = _Overlay(real.objects)
         self._real = real
-        self._clock = clock
+        self.clock = self._clock = clock_of(real, clock)
         self._fold = ProcessFold()
-        # The fold changes its state in place, and the real store goes on using it.
-        self._state: EngineState = copy.deepcopy(view.state)
+        self._state: EngineState = _copied(view.state)
         self._head: Head = view.head
         self._book: LeaseBook = view.leases
         self._added: list[LedgerEntry] = []
@@ -118,6 +119,14 @@ class RehearsalStore:
         if line is not None:
             self.take(draft_of(line))
         return self._book.wal_seq
+
+
+def _copied(state: EngineState) -> EngineState:
+    """A copy: the fold changes its state in place, and the real store goes on using it, from other threads too."""
+    for _ in range(_COPY_TRIES):
+        with contextlib.suppress(RuntimeError):  # it grew while it was copied
+            return copy.deepcopy(state)
+    return copy.deepcopy(state)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
