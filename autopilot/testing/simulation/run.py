@@ -166,8 +166,10 @@ class Simulation:
             return
         durable = desks.store.durable if desks is not None else 0
         self.checker.acknowledge(durable, returned)
-        if before < durable == len(self.checker.chain.records) and not self._repair_due:
-            # This process has written, and nobody after it: it mended both logs before.
+        undisturbed = not self._repair_due and process.strikes == len(self.world.disk.struck)
+        if undisturbed and before < durable == len(self.checker.chain.records):
+            # This process has written, and nobody after it: it mended both logs before. Where the disk refused a record
+            # of a hand-over, the next writer makes it again.
             self._excused = frozenset()
             self.checker.require_agreement()
             self.checker.require_leases_told()
