@@ -1,8 +1,8 @@
 """Repair by a person: keep what verifies, put the rest into quarantine, and put that on record.
 
 Nothing is deleted and nothing is guessed. The part of the ledger that verifies is copied to a new file (after a
-failed sync the kernel may show bytes that the disk does not have, so even a good file is written anew), everything
-after it is moved to `quarantine/`, and a `ledger.recovered` line says who did it, why, and what was taken out. A
+failed sync the kernel may show bytes that the disk does not have, so even a good file is written anew, and so is every
+object), everything after it is moved to `quarantine/`, and a `ledger.recovered` line says who did it, why, and what was taken out. A
 lease log that does not verify is started anew with the fences that the ledger knows, nothing held.
 """
 
@@ -41,6 +41,7 @@ from autopilot.storage.files.quarantine import Torn, cut_for, quarantine
 from autopilot.storage.files.record_log import LogPlace
 from autopilot.storage.files.store import LOCK_WAIT_SECONDS, FileStore, StoreParts, read_identity
 from autopilot.storage.files.verify import verify_files
+from autopilot.storage.objects import ObjectStore
 
 _UNDER_REPAIR = encode({"where": "repair", "detail": "a repair has begun"}) + b"\n"
 
@@ -109,6 +110,9 @@ def _repair(parts: StoreParts, paths: StorePaths, ledger: str, caller: Caller, r
         _cut_ledger(parts.files, paths, kept)
         write_hint(parts.files, paths.head, ledger, kept.head)
         _mend_leases(parts.files, paths, ledger, kept)
+        if cause == "poisoned":
+            # The sync that failed may have been an object's: a later one of its folder says nothing of what was lost.
+            ObjectStore(parts.files, paths.objects).renew()
         dropped = [torn for _, torn in cut_for(paths.quarantine, kept.entries)]
     unpoisoned = StoreParts(parts.state_dir, parts.fold, parts.files, parts.clock)
     lost = max(0, acknowledged - kept.entries)

@@ -30,6 +30,28 @@ def fill(store: FileStore, count: int) -> None:
         tx.append(a_draft())
 
 
+def test_objects_of_a_poisoned_store_are_written_anew(store: FileStore, opened: Opener, parts: StoreParts) -> None:
+    """Red without `ObjectStore.renew` in a repair: a later sync of the folder says nothing of what an earlier one lost."""
+    first = store.objects.put(b"one")
+    damaged = store.objects.put(b"two")
+    paths = [store.paths.objects / digest[:2] / digest for digest in (first, damaged)]
+    paths[1].chmod(0o644)
+    paths[1].write_bytes(b"another two")
+    store.close()
+    files = FaultyFiles()
+    broken = opened(files)
+    files.fail = {"sync_dir": 0}
+    with pytest.raises(StorageError):
+        broken.objects.put(b"three")
+    inodes = [path.stat().st_ino for path in paths]
+    clean = FaultyFiles()
+    repair(replace(parts, files=clean), caller=OPERATOR, reason="disk replaced")
+    assert ("sync_dir", first[:2]) in clean.calls
+    assert [path.stat().st_ino != inode for path, inode in zip(paths, inodes, strict=True)] == [True, False]
+    assert opened().objects.get(first) == b"one"
+    assert paths[1].read_bytes() == b"another two"
+
+
 def test_agents_do_not_repair_and_a_reason_is_due(store: FileStore, parts: StoreParts) -> None:
     with pytest.raises(RefusedError) as refused:
         repair(parts, caller=AGENT, reason="because")
