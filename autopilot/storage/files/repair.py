@@ -2,8 +2,8 @@
 
 Nothing is deleted and nothing is guessed. The part of the ledger that verifies is copied to a new file (after a
 failed sync the kernel may show bytes that the disk does not have, so even a good file is written anew, and so is every
-object), everything after it is moved to `quarantine/`, and a `ledger.recovered` line says who did it, why, and what was taken out. A
-lease log that does not verify is started anew with the fences that the ledger knows, nothing held.
+object), everything after it is moved to `quarantine/`, and a `ledger.recovered` line says who did it, why, and what was
+taken out. A lease log that does not verify is started anew with the fences that the ledger knows, nothing held.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def fill(store: FileStore, count: int) -> None:
 
 
 def test_objects_of_a_poisoned_store_are_written_anew(store: FileStore, opened: Opener, parts: StoreParts) -> None:
-    """Red without `ObjectStore.renew` in a repair: a later sync of the folder says nothing of what an earlier one lost."""
+    """Red without `ObjectStore.renew`: a later sync of the folder says nothing of what an earlier one lost."""
     first = store.objects.put(b"one")
     damaged = store.objects.put(b"two")
     paths = [store.paths.objects / digest[:2] / digest for digest in (first, damaged)]
