@@ -16,6 +16,9 @@ import pytest
 
 from autopilot.testing.postgres import PostgresServer, find_binaries
 
+# The suites of the ports live in the package: pytest is to explain their assertions too. Before anything imports them.
+pytest.register_assert_rewrite("autopilot.testing.contracts")
+
 MEMORY = Path("/dev/shm")
 ROOM_BYTES = 1 << 30
 

@@ -22,11 +22,19 @@ from autopilot.kernel.errors import ContractError
 
 FORMAT = "approval-request"
 MAX_REQUEST_BYTES = 65_536
+# What a person can look over: more could push what is signed out of sight.
+MAX_FACTS = 20
+MAX_FACT_CHARS = 200
+MAX_SIGNED_CHARS = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What is asked: the subject, the evidence it would be approved on, by whom and why, and facts to read."""
+    """What is asked: the subject, the evidence it would be approved on, by whom and why, and facts to read.
+
+    ContractError `malformed_grant` for more facts, or longer ones, than a person looks over; and for parts of what
+    would be signed that are too long to be shown whole.
+    """
 
     subject: Subject
     evidence: str
@@ -34,6 +42,15 @@ class Asked:
     why: str
     title: str = ""
     facts: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.facts) > MAX_FACTS or any(len(line) > MAX_FACT_CHARS for line in self.facts):
+            detail = f"more than {MAX_FACTS} facts, or one of more than {MAX_FACT_CHARS} characters"
+            raise ContractError("malformed_grant", where="facts", detail=detail)
+        subject = self.subject
+        signed = (subject.ledger, subject.task, subject.move, subject.kind, subject.digest, self.evidence)
+        if any(len(text) > MAX_SIGNED_CHARS for text in signed):
+            raise ContractError("malformed_grant", where="subject", detail=f"a part of more than {MAX_SIGNED_CHARS}")
 
     def encode(self) -> bytes:
         """The file: one line of JSON in the strict form."""

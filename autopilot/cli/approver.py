@@ -25,6 +25,7 @@ from autopilot.signing.locked import lock, write_locked
 from autopilot.signing.note import SigningKey, VerifierKey, is_key_name
 
 _DIGITS = 8
+_SAID_CHARS = 1000
 
 
 def parser() -> Parser:
@@ -133,25 +134,30 @@ def _list(args: Namespace, call: Call) -> int:
 
 
 def described(asked: Asked) -> tuple[str, ...]:
-    """The request for a person's eyes: the digests first, what the requester says last."""
+    """The request for a person's eyes: first what the requester says; last, next to the question, what is signed."""
     subject = asked.subject
-    facts = (
+    signed = (
         ("ledger", subject.ledger),
-        ("task", f"{console.clean(subject.task)}, {console.clean(asked.title)}"),
-        ("move", f"{console.clean(subject.move)}, epoch {subject.epoch}"),
+        ("task", subject.task),
+        ("move", f"{subject.move}, epoch {subject.epoch}"),
         ("question", f"{subject.kind}, {KINDS[subject.kind]}"),
-        ("digest", console.clean(subject.digest)),
+        ("digest", subject.digest),
         ("subject", subject.sha256),
-        ("evidence", console.clean(asked.evidence)),
-        ("asked by", f"{console.clean(asked.requester.actor)}, session {console.clean(asked.requester.session)}"),
+        ("evidence", asked.evidence),
     )
+    caller = asked.requester
+    said = (asked.title, f"asked by {caller.actor}, session {caller.session}", *asked.facts, asked.why)
     return (
-        "What would be signed",
-        *(f"  {name:<9} {value}" for name, value in facts),
         "What the machine that asks says of it",
-        *(f"  {console.clean(line)}" for line in asked.facts),
-        f"  {console.clean(asked.why)}",
+        *(f"  | {_clipped(line)}" for line in said),
+        "What would be signed",
+        *(f"  {name:<9} {console.clean(value)}" for name, value in signed),
     )
+
+
+def _clipped(text: str) -> str:
+    shown = console.clean(text)
+    return shown if len(shown) <= _SAID_CHARS else f"{shown[:_SAID_CHARS]} ({len(shown) - _SAID_CHARS} more not shown)"
 
 
 def confirm(asked: Asked) -> None:

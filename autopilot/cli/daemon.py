@@ -14,14 +14,15 @@ from pathlib import Path
 
 from autopilot.cli import console, options
 from autopilot.cli.options import Call, Parser
-from autopilot.kernel.configuration import SETTINGS_FILE, read_location
+from autopilot.kernel.configuration import SETTINGS_FILE
 from autopilot.onboarding.detect import propose
 from autopilot.remote.peers import Peer, PeerTable
 from autopilot.sandbox.choose import probe
 from autopilot.vcs.repository import Repository
-from autopilot.wiring.daemon import PEERS_FILE, Options, mode_of, notify, open_daemon
+from autopilot.wiring.daemon import PEERS_FILE, Options, kept_apart, mode_of, notify, open_daemon
 from autopilot.wiring.daemon_begun import begin
-from autopilot.wiring.full import Workspace, settings_path
+from autopilot.wiring.full import Workspace
+from autopilot.wiring.stores import location_of
 
 STATE_HOME = "/var/lib/autopilot"
 SOCKET_HOME = "/run/autopilot"
@@ -97,7 +98,7 @@ def run(name: str, words: list[str]) -> int:
     del name
     args = parser().parse_args(words)
     call = options.read_call(args)
-    repository = Repository.locate(call.directory)
+    repository = kept_apart(Repository.locate(call.directory))
     if args.print_unit:
         console.show(_unit(args, repository).rstrip("\n"))
         return 0
@@ -198,8 +199,7 @@ def _options(args: Namespace, call: Call, ledger: str) -> Options:
 
 
 def _ledger_of(repository: Repository) -> str:
-    path = settings_path(repository)
-    return "" if path is None else read_location(path.read_bytes(), {}).ledger_id
+    return location_of(repository, {}).ledger_id
 
 
 def _unit(args: Namespace, repository: Repository) -> str:

@@ -10,18 +10,17 @@ from collections.abc import Iterator
 
 from autopilot.cli.options import Call
 from autopilot.cli.snapshot import keep
-from autopilot.kernel.configuration import read_location
 from autopilot.kernel.errors import MissingComponentError
 from autopilot.vcs.repository import Repository
 from autopilot.wiring import rehearsal
-from autopilot.wiring.full import Workspace, here, settings_path
+from autopilot.wiring.full import Workspace, here
+from autopilot.wiring.stores import location_of
 
 
 def is_served(call: Call) -> bool:
     """Whether a daemon has the engine of the call's directory."""
     repository = Repository.locate(call.directory)
-    settings = settings_path(repository)
-    return bool(read_location(settings.read_bytes() if settings is not None else None, call.environ).daemon)
+    return bool(location_of(repository, call.environ).daemon)
 
 
 def require_files(call: Call, what: str) -> None:

@@ -30,6 +30,8 @@ APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 _EXCLUSIVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _COMPONENT = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+# To go through a folder takes no right to list it, where the system makes that difference.
+_PASSED = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -330,6 +332,41 @@ def read_regular(root: Path, relative: str, *, cap: int) -> bytes:
         os.close(descriptor)
     if len(data) > cap:
         raise ContractError("artifact_too_large", where=relative, detail=f"more than {cap} bytes")
+    return data
+
+
+def open_linkless(path: Path, flags: int) -> int:
+    """A descriptor of the absolute `path`, no component of which may be a link; OSError (ELOOP, ENOTDIR) for one."""
+    if not path.is_absolute() or ".." in path.parts:
+        raise OSError(errno.EINVAL, "not an absolute path", str(path))
+    current = os.open(path.anchor, _PASSED)
+    try:
+        for folder in path.parts[1:-1]:
+            following = os.open(folder, _PASSED | os.O_NOFOLLOW, dir_fd=current)
+            os.close(current)
+            current = following
+        return os.open(path.name or ".", flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=current)
+    finally:
+        os.close(current)
+
+
+def read_linkless(path: Path, *, cap: int) -> bytes:
+    """The bytes of the plain file `path`, reached through no link, at most `cap` of them. Errors as `read_regular`."""
+    try:
+        descriptor = open_linkless(path, os.O_RDONLY)
+    except (FileNotFoundError, NotADirectoryError):
+        linked = any(folder.is_symlink() for folder in path.parents)
+        raise ContractError("artifact_linked" if linked else "artifact_missing", where=str(path)) from None
+    except OSError as error:
+        code = "artifact_linked" if error.errno in (errno.ELOOP, errno.EMLINK) else "artifact_not_regular"
+        raise ContractError(code, where=str(path), detail=error.strerror or str(error)) from None
+    try:
+        _require_plain(os.fstat(descriptor), str(path), cap)
+        data = _read_up_to(descriptor, cap + 1)
+    finally:
+        os.close(descriptor)
+    if len(data) > cap:
+        raise ContractError("artifact_too_large", where=str(path), detail=f"more than {cap} bytes")
     return data
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,6 +11,7 @@ from pathlib import Path
 
 ROOT_UID = 0
 WRITABLE_BY_OTHERS = 0o022
+_MOST_LINKS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,32 @@ def look(path: Path) -> Folder:
 def look_up(path: Path) -> tuple[Folder, ...]:
     """The facts of an absolute path and of every folder above it, the path itself first."""
     return tuple(look(place) for place in (path, *path.parents))
+
+
+def look_through(path: Path) -> tuple[Folder, ...]:
+    """The facts of all that is passed on the way to what an absolute path leads to: every folder, and every link.
+
+    A link's target is often a link itself, in a folder of somebody else's. OSError as lstat, ELOOP for too many links.
+    """
+    here = Path(path.anchor)
+    seen, left, links = [look(here)], list(reversed(path.parts[1:])), 0
+    while left:
+        part = left.pop()
+        if part == os.pardir:
+            here = here.parent
+            continue
+        found = look(here / part)
+        seen.append(found)
+        if not found.is_link:
+            here = found.path
+            continue
+        links += 1
+        if links > _MOST_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+        target = found.path.readlink()
+        here = Path(target.anchor) if target.is_absolute() else here
+        left += reversed(target.parts[1:] if target.is_absolute() else target.parts)
+    return tuple(seen)
 
 
 def exchangeable(chain: Iterable[Folder], uid: int) -> str:

@@ -28,6 +28,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FRESH = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LEFT = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _UNLOCKED = f"{OWNER}.new"
+_HERE: set[Path] = set()
 _OTHERS = 0o077
 
 
@@ -44,12 +45,19 @@ def throwaway(prefix: str, parent: Path | None = None) -> Iterator[Path]:
             try_lock(owner)
             # Named only once it is locked: a sweeper that finds the name finds a lock.
             os.rename(_UNLOCKED, OWNER, src_dir_fd=handle, dst_dir_fd=handle)
+            _HERE.add(folder)
             yield folder
         finally:
+            _HERE.discard(folder)
             _remove(folder, handle)
             os.close(owner)
     finally:
         os.close(handle)
+
+
+def holder_of(path: Path) -> Path | None:
+    """The throw-away folder that this process made and still keeps, and in which `path` lies as written."""
+    return next((folder for folder in (path, *path.parents) if folder in _HERE), None)
 
 
 def sweep(parent: Path | None = None) -> None:

@@ -10,7 +10,10 @@ SERVER_LEAST = 14
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreFacts:
-    """A database as its sessions see it. `may_change` and `owns`: what the role could do beyond appending.
+    """A database as its sessions see it. `may_change` and `owns`: could the role change or remove lines and objects?
+
+    One that cannot still writes the head row and the lease log: it can close a ledger, and stop its writers.
+
 
     `standbys` is `synchronous_standby_names`: empty where a commit waits for this server alone.
     """
@@ -28,7 +31,9 @@ class StoreFacts:
 
 def store_detail(facts: StoreFacts) -> str:
     """The store in one line."""
-    rights = "owns the tables" if facts.owns else "may change lines" if facts.may_change else "appends only"
+    rights = (
+        "owns the tables" if facts.owns else "may change lines" if facts.may_change else "cannot change or remove lines"
+    )
     standby = f"synchronous standbys {facts.standbys}" if facts.standbys else "no synchronous standby"
     return (
         f"{facts.where}: PostgreSQL {facts.version}, role {facts.role} ({rights}),"

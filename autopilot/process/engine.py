@@ -37,7 +37,8 @@ class Engine:
     """One opened workspace, as the desks see it.
 
     `settings` is the configuration file as it is now; what counts for a task is the copy sealed when it opened
-    (`sealed_settings`).
+    (`sealed_settings`). Where the file cannot be read they are the sealed ones, and `settings_fault` says why: what
+    asks what the file says uses `present_settings`.
     """
 
     store: Store
@@ -55,6 +56,7 @@ class Engine:
     # What may be claimed here; see `process.trust`. `drafts`: where callers keep files that the engine never reads.
     trust_mode: int = 0
     drafts: Path | None = None
+    settings_fault: ContractError | None = None
     failed_observers: int = 0
     _sealed: dict[str, Settings] = field(default_factory=dict)
     # Each kept with the values it was made from: another file or another flag makes it anew.
@@ -115,6 +117,13 @@ class Engine:
         if sha256 not in self._sealed:
             self._sealed[sha256] = restore_settings(loads(self.store.objects.get(sha256), where="config.sealed"))
         return self._sealed[sha256]
+
+    @property
+    def present_settings(self) -> Settings:
+        """What the file says now; ContractError `bad_config` where it cannot be read."""
+        if self.settings_fault is not None:
+            raise self.settings_fault
+        return self.settings
 
     def holding_settings(self, task: TaskState) -> Settings:
         """What holds for the task while nobody approved a change: the sealed settings, tightened by the present."""

@@ -30,6 +30,7 @@ from autopilot.process.site import Site
 from autopilot.sandbox.placeholders import expand
 from autopilot.sandbox.run import MIB, CommandResult, CommandSpec, Limits
 from autopilot.sandbox.setup import Dependencies, SetupRequest, provide
+from autopilot.sandbox.third_user_files import plain_copy
 
 # Files that decide what `commands.setup` installs: part of the cache's key where the tree has them.
 _DEPENDENCY_FILES = (
@@ -193,7 +194,7 @@ class Workshop:
         built = self._inside()
         # Named by chance: a command must not know from its folder which run of it this is.
         target = Path(tempfile.mkdtemp(prefix="tree-", dir=built.parent)) / "tree"
-        shutil.copytree(built, target, symlinks=True)
+        shutil.copytree(built, target, symlinks=True, copy_function=plain_copy)
         return target
 
     def _execute(self, name: str, command: Command, source: Path) -> Ran:

@@ -26,7 +26,7 @@ from autopilot.kernel.callers import Caller
 from autopilot.kernel.errors import AutopilotError, ContractError, RefusedError, StorageError
 from autopilot.kernel.reasons import Reason, Verdict
 from autopilot.leases.terms import Claim
-from autopilot.remote.frames import MIB, PROTOCOL, Budget, Caps, Frame, FrameRefusedError, receive, send
+from autopilot.remote.frames import MIB, PROTOCOL, Budget, Caps, Frame, FrameRefusedError, Share, receive, send
 from autopilot.remote.operations import Operation, operation
 from autopilot.remote.peers import Bound, Credentials, credentials_of
 from autopilot.remote.wire import error_out, incoming, outgoing
@@ -38,11 +38,12 @@ _ACCEPT_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How much is taken on: connections in all and of one user, bytes held at once, seconds of waiting."""
+    """What is taken on: connections and bytes of unanswered requests, in all and of one user; seconds of waiting."""
 
     connections: int = 256
     of_one_user: int = 64
     held_bytes: int = 64 * MIB
+    held_of_one_user: int = 20 * MIB
     hello_seconds: float = 5.0
     idle_seconds: float = 600.0
     frame_seconds: float = 30.0
@@ -67,8 +68,8 @@ class Host(Protocol):
         """As whom this user acts; RefusedError `peer_refused`."""
         ...
 
-    def welcome(self) -> Welcome:
-        """What to tell who is let in."""
+    def welcome(self, desks: Any) -> Welcome:
+        """What to tell who is let in, and works with `desks`."""
         ...
 
     def opened(self, directory: str, purpose: str) -> AbstractContextManager[Any]:
@@ -87,11 +88,11 @@ class Server:
     _users: Counter[int] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stopping: threading.Event = field(default_factory=threading.Event)
-    _budget: Budget = field(default_factory=lambda: Budget(0))
+    _budget: Budget = field(default_factory=lambda: Budget(0, 0))
 
     def run(self) -> None:
         """Take connections until `stop`; returns when all are closed, or `stop_seconds` are over."""
-        self._budget = Budget(self.limits.held_bytes)
+        self._budget = Budget(self.limits.held_bytes, self.limits.held_of_one_user)
         self.listening.settimeout(_ACCEPT_SECONDS)
         while not self._stopping.is_set():
             try:
@@ -151,7 +152,11 @@ class Server:
             self._count_out(line, bound.uid)
 
     def _converse(self, line: socket.socket, bound: Bound) -> None:
-        hello = self._heard(line, self._caps(hello=True))
+        share = Share(self._budget, bound.uid)
+        try:
+            hello = self._heard(line, self._caps(share, hello=True))
+        finally:
+            share.release()
         if hello is None:
             return
         try:
@@ -163,22 +168,31 @@ class Server:
             send(line, {"error": error_out(error)})
             return
         try:
-            send(line, {"ok": {"v": PROTOCOL, **outgoing(self.host.welcome(), Welcome), "actor": bound.actor}})
-            self._answer_all(line, bound, opened)
+            send(line, {"ok": {"v": PROTOCOL, **outgoing(self.host.welcome(opened), Welcome), "actor": bound.actor}})
+            self._answer_all(line, bound, opened, share)
         finally:
             desks.__exit__(None, None, None)
 
-    def _answer_all(self, line: socket.socket, bound: Bound, desks: Any) -> None:
-        caps = self._caps()
+    def _answer_all(self, line: socket.socket, bound: Bound, desks: Any, share: Share) -> None:
+        caps = self._caps(share)
         while not self._stopping.is_set():
-            frame = self._heard(line, caps)
-            if frame is None or not self._begin(line):
-                return
             try:
-                answer, blob = _answered(frame, bound, desks)
-                send(line, answer, blob, within_seconds=self.limits.frame_seconds)
+                if not self._answer_next(line, bound, desks, caps):
+                    return
             finally:
-                self._ended(line)
+                share.release()
+
+    def _answer_next(self, line: socket.socket, bound: Bound, desks: Any, caps: Caps) -> bool:
+        """Hear and answer one request; False where there is none, or it must not be begun."""
+        frame = self._heard(line, caps)
+        if frame is None or not self._begin(line):
+            return False
+        try:
+            answer, blob = _answered(frame, bound, desks)
+            send(line, answer, blob, within_seconds=self.limits.frame_seconds)
+        finally:
+            self._ended(line)
+        return True
 
     def _heard(self, line: socket.socket, caps: Caps) -> Frame | None:
         try:
@@ -189,12 +203,14 @@ class Server:
                 send(line, {"error": error_out(error)}, within_seconds=1.0)
             return None
 
-    def _caps(self, *, hello: bool = False) -> Caps:
+    def _caps(self, share: Share, *, hello: bool = False) -> Caps:
         limits = self.limits
         if hello:
             seconds = limits.hello_seconds
-            return Caps(message_bytes=_HELLO_BYTES, blob_bytes=0, idle_seconds=seconds, frame_seconds=seconds)
-        return Caps(idle_seconds=limits.idle_seconds, frame_seconds=limits.frame_seconds, budget=self._budget)
+            return Caps(
+                message_bytes=_HELLO_BYTES, blob_bytes=0, idle_seconds=seconds, frame_seconds=seconds, share=share
+            )
+        return Caps(idle_seconds=limits.idle_seconds, frame_seconds=limits.frame_seconds, share=share)
 
     # --- stopping
 

@@ -32,8 +32,9 @@ from autopilot.sandbox.environment import index_environment
 from autopilot.sandbox.interpreter import Toolbox
 from autopilot.sandbox.placeholders import expand
 from autopilot.sandbox.run import CommandResult, CommandSpec, Limits, Runner
+from autopilot.sandbox.third_user_files import own_copy
 
-_FORMAT = 1
+_FORMAT = 2
 _LOCK_POLL_SECONDS = 0.05
 _DETAIL_BYTES = 2000
 _PIP_FILES = (".config/pip/pip.conf", ".pip/pip.conf")
@@ -102,9 +103,20 @@ def provide(request: SetupRequest, runner: Runner, toolbox: Toolbox) -> Dependen
             tail = result.output[-_DETAIL_BYTES:].decode("utf-8", "replace").strip()
             cause = result.failure or f"exit {result.exit_code}"
             raise MissingComponentError("setup_failed", where="commands.setup", detail=f"{cause}: {tail}")
+        if result.isolation == "user":
+            _take_over(deps)
         digest = tree_digest(deps)
         _write_last(marker, {"format": _FORMAT, "key": key, "tree_sha256": digest})
     return Dependencies(path=deps, key=key, tree_sha256=digest, result=result)
+
+
+def _take_over(deps: Path) -> None:
+    """What a third user made becomes the engine's, before anything is said of its digest."""
+    try:
+        own_copy(deps)
+    except (OSError, shutil.Error) as error:
+        detail = f"what it made cannot be taken over: {error}"[:_DETAIL_BYTES]
+        raise MissingComponentError("setup_failed", where="commands.setup", detail=detail) from None
 
 
 def cache_key(request: SetupRequest, program_sha256: str, isolation: str) -> str:

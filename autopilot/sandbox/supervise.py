@@ -273,7 +273,7 @@ def open_up(place: str) -> None:
             try:
                 if not os.path.islink(path) and os.stat(path).st_uid == os.getuid():
                     mode = os.stat(path).st_mode
-                    os.chmod(path, mode | (0o770 if os.path.isdir(path) else 0o660))
+                    os.chmod(path, mode & 0o777 | (0o770 if os.path.isdir(path) else 0o660))
             except OSError:
                 continue
 

@@ -23,7 +23,6 @@ class Crew:
 
     def __init__(self, threads: int = THREADS) -> None:
         self._size = threads
-        self._starting = threading.Lock()
         self._forget()
 
     def run(self, tasks: Sequence[Task]) -> None:
@@ -63,6 +62,7 @@ class Crew:
 
     def _forget(self) -> None:
         self._process = os.getpid()
+        self._starting = threading.Lock()
         self._work: SimpleQueue[_Share] = SimpleQueue()
         self._alive = 0
 

@@ -62,6 +62,8 @@ class _Session(requests.Session):
 
     def __init__(self, signal: Signal) -> None:
         super().__init__()
+        # Neither a password from `~/.netrc` nor a proxy of the process: nobody asked for these here.
+        self.trust_env = False
         self.problem = ""
         self._signal = signal
         # Failures are counted, and `doctor` tells them: the exporter's own words would stand among a command's.

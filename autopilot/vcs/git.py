@@ -64,11 +64,15 @@ _SHA256_EXTENSION = "[extensions]\n\tobjectFormat = sha256\n"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one git call works: a throw-away git directory, an object folder, an otherwise empty work tree."""
+    """Where one git call works: a throw-away git directory, an object folder, an otherwise empty work tree.
+
+    `handles` are descriptors that git gets as well, for an object folder that consists of them.
+    """
 
     git_dir: Path
     work_tree: Path
     objects: Path
+    handles: tuple[int, ...] = ()
 
     def with_objects(self, objects: Path) -> Place:
         """The same place over another object folder."""
@@ -190,6 +194,7 @@ class Conversation:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=0,
+            pass_fds=place.handles,
         )
         assert self._process.stdin is not None  # noqa: S101 - a pipe was asked for two lines above
         assert self._process.stdout is not None  # noqa: S101

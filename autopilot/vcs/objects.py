@@ -31,6 +31,7 @@ from autopilot.vcs.git import (
     write_git_dir,
 )
 from autopilot.vcs.packs import PackWriter, sync_folder, write_loose
+from autopilot.vcs.plain_objects import PlainObjects
 
 LOOSE_LIMIT = 32
 MAX_PATHS = 1_000_000
@@ -40,23 +41,30 @@ _PACK_FILES = frozenset({".pack", ".idx", ".rev", ".bitmap", ".mtimes", ".keep",
 
 
 class ObjectStore:
-    """Objects below `engine_dir/objects` (None: none of our own), then those of the repository at `foreign`."""
+    """Objects below `engine_dir/objects` (None: none of our own), then those of the repository at `foreign`.
 
-    def __init__(self, engine_dir: Path | None, foreign: Path, object_format: str) -> None:
+    `linkless`: see `Repository`; those of the repository are read by `PlainObjects` then.
+    """
+
+    def __init__(self, engine_dir: Path | None, foreign: Path, object_format: str, *, linkless: bool = False) -> None:
         self.object_format = object_format
+        self._linkless = linkless
         self._engine_dir = engine_dir
         self._foreign = foreign
 
     @contextmanager
     def session(self) -> Iterator[ObjectSession]:
         """The store opened: git processes are started on demand and end with the session."""
-        _refuse_special(self._foreign)
+        if not self._linkless:
+            _refuse_special(self._foreign)
         parent: Path | None = None
         if self._engine_dir is not None:
             parent = self._prepared(self._engine_dir)
         with scratch(parent, self.object_format) as place, ExitStack() as open_processes:
             own = place.with_objects(self._engine_dir / "objects") if self._engine_dir else None
-            yield ObjectSession(own, place.with_objects(self._foreign), self.object_format, open_processes)
+            plain = PlainObjects(self._foreign, open_processes) if self._linkless else None
+            foreign = plain.packed(place) if plain else place.with_objects(self._foreign)
+            yield ObjectSession(own, foreign, self.object_format, open_processes, plain)
 
     def _prepared(self, engine_dir: Path) -> Path:
         """The engine's folder made, and swept of what killed processes left behind; its place for scratch folders."""
@@ -79,10 +87,19 @@ class ObjectStore:
 class ObjectSession:
     """Reads with verification, writes collected until `flush`."""
 
-    def __init__(self, own: Place | None, foreign: Place, object_format: str, processes: ExitStack) -> None:
+    def __init__(
+        self,
+        own: Place | None,
+        foreign: Place,
+        object_format: str,
+        processes: ExitStack,
+        plain: PlainObjects | None = None,
+    ) -> None:
         self.object_format = object_format
         self.scratch = foreign.with_objects(foreign.git_dir / "objects")
         self._engine = own
+        self._foreign = foreign
+        self._plain = plain
         self._sources = [place for place in (own, foreign) if place is not None]
         self._processes = processes
         self._talks: dict[Path, Conversation] = {}
@@ -95,13 +112,7 @@ class ObjectSession:
         if sha in self._pending:
             return self._pending[sha][1]
         for place in self._sources:
-            try:
-                found, size = self._ask(place, b"contents", sha)
-                if size > MAX_OBJECT_BYTES:
-                    raise ContractError("file_too_large", where=sha, detail=f"a {kind} of {size} bytes")
-                data = self._talk(place).exactly(size + 1)[:-1] if found else b""
-            except ConversationEndedError:
-                raise _corrupt(place, sha, f"git cannot read the {kind}") from None
+            found, data = self._loose(place, sha) or self._content(place, sha, kind)
             if not found:
                 continue
             # Hash again: git trusts the name of what it reads, and the repository's objects are the agent's.
@@ -110,8 +121,22 @@ class ObjectSession:
             return data
         raise ContractError("git_object_missing", where=sha, detail=f"no {kind} {sha} here")
 
+    def _loose(self, place: Place, sha: str) -> tuple[str, bytes] | None:
+        return self._plain.loose(sha) if self._plain is not None and place is self._foreign else None
+
+    def _content(self, place: Place, sha: str, kind: str) -> tuple[str, bytes]:
+        """What git says: its kind (empty: there is none) and its bytes."""
+        try:
+            found, size = self._ask(place, b"contents", sha)
+            if size > MAX_OBJECT_BYTES:
+                raise ContractError("file_too_large", where=sha, detail=f"a {kind} of {size} bytes")
+            return found, self._talk(place).exactly(size + 1)[:-1] if found else b""
+        except ConversationEndedError:
+            raise _corrupt(place, sha, f"git cannot read the {kind}") from None
+
     def kind(self, sha: str) -> tuple[str, str]:
         """(full id, kind) of a full or shortened id; ("", "") when there is none or more than one."""
+        loose_ids = self._plain.ids(sha) if self._plain is not None else frozenset()
         for place in self._sources:
             # A shortened id can stand for any name in its folder.
             for loose in (place.objects / sha[:2]).glob(f"{sha[2:]}*"):
@@ -119,8 +144,14 @@ class ObjectSession:
             talk = self._talk(place)
             talk.send(b"info %s\n" % sha.encode())
             words = talk.until(b"\n").split()
-            if len(words) == 3:
-                return words[0].decode(), words[1].decode()
+            found = {words[0].decode()} if len(words) == 3 else set()
+            known = found | (loose_ids if place is self._foreign else frozenset())
+            # Neither git nor we may choose among several: git says so of what is packed.
+            if len(known) != 1 or words[1:] == [b"ambiguous"]:
+                continue
+            (whole,) = known
+            read = self._loose(place, whole)
+            return whole, read[0] if read else words[1].decode()
         return "", ""
 
     def tree(self, sha: str) -> dict[bytes, Entry]:

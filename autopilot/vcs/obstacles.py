@@ -13,7 +13,6 @@ from contextlib import ExitStack
 from autopilot.vcs.attributes import Attributes, Conversion
 from autopilot.vcs.entries import Entry
 from autopilot.vcs.ignores import Ignores
-from autopilot.vcs.objects import ObjectStore
 from autopilot.vcs.repository import Repository
 from autopilot.vcs.rulebook import Rulebook
 from autopilot.vcs.scan import Scan, ScanRules, encoded
@@ -33,8 +32,7 @@ def nested_repositories(repository: Repository, *, exclude: tuple[str, ...]) -> 
     if repository.bare:
         return ()
     head_tree = repository.head_tree()
-    store = ObjectStore(None, repository.common_dir / "objects", repository.object_format)
-    with store.session() as objects, ExitStack() as processes:
+    with repository.objects() as objects, ExitStack() as processes:
         rulebook = Rulebook(objects.scratch)
         rules = ScanRules(
             tracked=objects.flatten(head_tree) if head_tree else {},

@@ -33,7 +33,8 @@ class Repository:
     """One working tree of one git repository (for a bare one: its git directory).
 
     `worktree_id` is `main`, or `worktrees/<name>` for a linked worktree. `main_worktree` is the common directory where
-    there is no main worktree.
+    there is no main worktree. `linkless`: its owner is not who reads it, and could have that reader fetch what is
+    closed to the owner. So no link is followed in the git directory, and no object is borrowed from elsewhere.
     """
 
     root: Path
@@ -43,36 +44,37 @@ class Repository:
     worktree_id: str
     bare: bool
     object_format: str
+    linkless: bool = False
 
     @classmethod
-    def locate(cls, path: Path) -> Repository:
+    def locate(cls, path: Path, *, linkless: bool = False) -> Repository:
         """The repository `path` lies in. ContractError `not_a_repository` or `unsupported_repository`."""
         try:
-            return cls._locate(path)
+            return cls._locate(path, linkless)
         except (OSError, ValueError, RuntimeError) as error:
             # The files that say where a repository is hold any bytes: NULs, names too long, links in a circle.
             raise ContractError("not_a_repository", where=str(path), detail=f"git's own files: {error}") from None
 
     @classmethod
-    def _locate(cls, path: Path) -> Repository:
+    def _locate(cls, path: Path, linkless: bool) -> Repository:
         start = path.resolve()
         for folder in (start, *start.parents):
             if (folder / ".git").is_dir() or (folder / ".git").is_file():
-                return _worktree(folder)
+                return _worktree(folder, linkless)
             if folder.name != ".git" and _is_git_dir(folder):
-                return _bare(folder)
+                return _bare(folder, linkless)
         raise ContractError("not_a_repository", where=str(path), detail=f"{path} is in no git repository")
 
     def branch(self) -> str:
         """Short name of the checked-out branch; `HEAD` when it is detached."""
-        target = refs.head_target(self.git_dir)
+        target = refs.head_target(self.git_dir, linkless=self.linkless)
         return target.removeprefix("refs/heads/") if target.startswith("refs/") else DETACHED
 
     def head_commit(self) -> str | None:
         """Id of the commit HEAD stands at, None before the first one."""
         # Asked for its own refusal: a HEAD that names no ref is not a branch before its first commit.
-        refs.head_target(self.git_dir)
-        return refs.resolve(self.git_dir, self.common_dir, "HEAD")
+        refs.head_target(self.git_dir, linkless=self.linkless)
+        return refs.resolve(self.git_dir, self.common_dir, "HEAD", linkless=self.linkless)
 
     def head_tree(self) -> str | None:
         """Id of HEAD's tree, None before the first commit."""
@@ -89,11 +91,15 @@ class Repository:
 
     def objects(self) -> AbstractContextManager[ObjectSession]:
         """The repository's objects, for reading."""
-        return ObjectStore(None, self.common_dir / "objects", self.object_format).session()
+        return self.store(None).session()
+
+    def store(self, engine_dir: Path | None) -> ObjectStore:
+        """The repository's objects, below those of the engine in `engine_dir` (None: none of its own)."""
+        return ObjectStore(engine_dir, self.common_dir / "objects", self.object_format, linkless=self.linkless)
 
     def commit_named(self, objects: ObjectSession, rev: str) -> tuple[str, bytes]:
         """Id and content of the commit that `rev` names, in the forms and with the errors of `commit_tree`."""
-        named = refs.resolve(self.git_dir, self.common_dir, rev)
+        named = refs.resolve(self.git_dir, self.common_dir, rev, linkless=self.linkless)
         sha, kind = objects.kind(named or rev) if named or _ID.fullmatch(rev) else ("", "")
         for _ in range(_MAX_TAG_STEPS):
             if kind not in ("tag", "commit"):
@@ -120,21 +126,21 @@ def _fields(data: bytes) -> dict[str, str]:
     return dict(line.split(" ", 1) for line in lines if " " in line)
 
 
-def _worktree(root: Path) -> Repository:
+def _worktree(root: Path, linkless: bool) -> Repository:
     marker = root / ".git"
-    git_dir = marker.resolve() if marker.is_dir() else _named_by(marker, root)
+    git_dir = marker.resolve() if marker.is_dir() else _named_by(marker, root, linkless)
     if not _is_git_dir(git_dir) and not (git_dir / "commondir").is_file():
         raise ContractError("not_a_repository", where=str(git_dir), detail="no git directory there")
-    pointer = refs.read_small(git_dir / "commondir")
+    pointer = refs.read_small(git_dir / "commondir", linkless=linkless)
     common_dir = (git_dir / pointer.decode().strip()).resolve() if pointer is not None else git_dir
-    settings = _settings(common_dir)
+    settings = _settings(common_dir, linkless)
     if git_dir != common_dir:
-        _check_named_back(git_dir, marker)
-        main, worktree_id = _main_worktree(common_dir, settings) or common_dir, f"worktrees/{git_dir.name}"
+        _check_named_back(git_dir, common_dir, marker, linkless)
+        main, worktree_id = _main_worktree(common_dir, settings, linkless) or common_dir, f"worktrees/{git_dir.name}"
     elif common_dir.name != ".git" and settings.get("core.bare") == "true":
-        return _bare(common_dir)
+        return _bare(common_dir, linkless)
     else:
-        main, worktree_id = _main_worktree(common_dir, settings) or root, MAIN
+        main, worktree_id = _main_worktree(common_dir, settings, linkless) or root, MAIN
         if main != root:
             raise ContractError(
                 "not_a_repository",
@@ -142,28 +148,36 @@ def _worktree(root: Path) -> Repository:
                 detail=f"it names the git directory of {main}, which does not name it back",
                 remedy=f"work in {main}, or add a worktree with `git worktree add`",
             )
-    return Repository(root, git_dir, common_dir, main, worktree_id, bare=False, object_format=_object_format(settings))
+    named = _object_format(settings)
+    return Repository(root, git_dir, common_dir, main, worktree_id, bare=False, object_format=named, linkless=linkless)
 
 
-def _bare(folder: Path) -> Repository:
-    return Repository(folder, folder, folder, folder, MAIN, bare=True, object_format=_object_format(_settings(folder)))
+def _bare(folder: Path, linkless: bool) -> Repository:
+    named = _object_format(_settings(folder, linkless))
+    return Repository(folder, folder, folder, folder, MAIN, bare=True, object_format=named, linkless=linkless)
 
 
 def _is_git_dir(folder: Path) -> bool:
     return (folder / "HEAD").is_file() and (folder / "objects").is_dir() and (folder / "refs").is_dir()
 
 
-def _named_by(marker: Path, root: Path) -> Path:
-    text = (refs.read_small(marker) or b"").decode("utf-8", "surrogateescape").rstrip("\n")
+def _named_by(marker: Path, root: Path, linkless: bool) -> Path:
+    text = (refs.read_small(marker, linkless=linkless) or b"").decode("utf-8", "surrogateescape").rstrip("\n")
     if not text.startswith("gitdir: "):
         raise ContractError("not_a_repository", where=str(marker), detail="the .git file names no git directory")
     return (root / text.removeprefix("gitdir: ")).resolve()
 
 
-def _check_named_back(git_dir: Path, marker: Path) -> None:
-    data = refs.read_small(git_dir / "gitdir") or b""
+def _check_named_back(git_dir: Path, common_dir: Path, marker: Path, linkless: bool) -> None:
+    """Refuse a folder that the repository itself does not count among its worktrees.
+
+    A git directory elsewhere is somebody's own, whatever it names; and a `.git` that is a link to a worktree's would be
+    named back in its place.
+    """
+    data = refs.read_small(git_dir / "gitdir", linkless=linkless) or b""
     back = Path(data.decode("utf-8", "surrogateescape").strip())
-    if not data or (git_dir / back).resolve() != marker.resolve():
+    ours = git_dir.parent == common_dir / "worktrees"
+    if not ours or not data or (git_dir / back).resolve() != marker:
         raise ContractError(
             "not_a_repository",
             where=str(marker),
@@ -172,7 +186,7 @@ def _check_named_back(git_dir: Path, marker: Path) -> None:
         )
 
 
-def _main_worktree(common_dir: Path, settings: dict[str, str]) -> Path | None:
+def _main_worktree(common_dir: Path, settings: dict[str, str], linkless: bool) -> Path | None:
     """The folder the main worktree is in; the git directory itself where there is none; None if nothing says."""
     if common_dir.name == ".git":
         return common_dir.parent
@@ -181,19 +195,19 @@ def _main_worktree(common_dir: Path, settings: dict[str, str]) -> Path | None:
     if "core.worktree" in settings:
         # A submodule: its git directory lies in its parent's. Believed only if the folder names it back.
         claimed = (common_dir / settings["core.worktree"]).resolve()
-        if (claimed / ".git").is_file() and _named_by(claimed / ".git", claimed) == common_dir:
+        if (claimed / ".git").is_file() and _named_by(claimed / ".git", claimed, linkless) == common_dir:
             return claimed
     return None
 
 
-def _settings(common_dir: Path) -> dict[str, str]:
+def _settings(common_dir: Path, linkless: bool) -> dict[str, str]:
     """The repository's own settings."""
-    return plain_settings(common_dir / "config")
+    return plain_settings(common_dir / "config", linkless=linkless)
 
 
-def plain_settings(path: Path) -> dict[str, str]:
+def plain_settings(path: Path, *, linkless: bool = False) -> dict[str, str]:
     """A file of git's settings as plain data: no includes, and none of them in force. Empty where there is none."""
-    data = refs.read_small(path)
+    data = refs.read_small(path, linkless=linkless)
     if data is None:
         return {}
     with scratch(None, "sha1") as place:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Protocol
 
 from autopilot.kernel.errors import ContractError
+from autopilot.kernel.files import open_linkless
 from autopilot.vcs.attributes import Attributes, Conversion
 from autopilot.vcs.entries import GITLINK, Entry, reserved_name
 from autopilot.vcs.ignores import Ignores
@@ -93,7 +94,8 @@ class Scan:
     def run(self) -> None:
         """Hand everything that counts to the sink. ContractErrors name the path that stands in the way."""
         try:
-            handle = os.open(self._root, _OPEN | os.O_DIRECTORY)
+            # The folders above are its owner's too: one that is a link by now leads to somebody else's files.
+            handle = open_linkless(self._root, _OPEN | os.O_DIRECTORY)
         except OSError as error:
             raise _unreadable(os.fsencode(self._root), error) from None
         try:

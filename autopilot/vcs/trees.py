@@ -23,7 +23,7 @@ from autopilot.vcs.checkout import check_out
 from autopilot.vcs.diff import FileChange
 from autopilot.vcs.entries import EXECUTABLE, FILE, SYMLINK, Entry
 from autopilot.vcs.ignores import Ignores
-from autopilot.vcs.objects import ObjectSession, ObjectStore
+from autopilot.vcs.objects import ObjectSession
 from autopilot.vcs.repository import Repository
 from autopilot.vcs.rulebook import Rulebook
 from autopilot.vcs.scan import Scan, ScanRules, encoded, text
@@ -50,7 +50,7 @@ class EngineTrees:
         """`exclude`: folders, relative to the root, that are the engine's; `engine_dir` itself always is."""
         self._repository = repository
         self._exclude = frozenset(encoded(folder.strip("/")) for folder in (*exclude, *_inside(repository, engine_dir)))
-        self._store = ObjectStore(engine_dir.absolute(), repository.common_dir / "objects", repository.object_format)
+        self._store = repository.store(engine_dir.absolute())
 
     def snapshot(self, *, base_tree: str | None) -> TreeSnapshot:
         """The working tree now. Rules are `base_tree`'s; those of the working tree itself if None.

@@ -173,7 +173,8 @@ class CheckpointDesk:
     """Signs what stands on the ledger, and never two histories: what was signed before must still stand there.
 
     The line `checkpoint.published` is written and synced before the signature is made, so that no note covers a line
-    that a power loss can take. If the machine stops between the two, the next call makes the note for that line.
+    that a power loss can take. If the machine stops between the two, the next call makes the note for that line, once
+    it has made sure that the line is on the disk: its writer may have been killed before the sync.
     """
 
     def __init__(self, workspace: Workspace, files: Files | None = None) -> None:
@@ -243,6 +244,8 @@ class CheckpointDesk:
         if _records(scanned.last, size - 1, roots[size - 1]):
             # Nothing happened since: the line is there, and its note as well unless the machine stopped before it.
             checkpoint, seq = Checkpoint(self._origin, size - 1, roots[size - 1]), size - 1
+            with self._ledger.transaction():
+                pass  # it ends when all that it saw is on the disk
         else:
             checkpoint = Checkpoint(self._origin, size, roots[size])
             data = {"size": size, "root": checkpoint.root.hex()}

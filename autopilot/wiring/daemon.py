@@ -17,12 +17,12 @@ import os
 import socket
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from autopilot.kernel.callers import Caller
 from autopilot.kernel.clock import SystemClock
-from autopilot.kernel.configuration import NO_DAEMON, read_location
+from autopilot.kernel.configuration import NO_DAEMON
 from autopilot.kernel.errors import AutopilotError, ContractError, IntegrityError
 from autopilot.kernel.ownership import look, look_up
 from autopilot.kernel.reasons import Reason
@@ -40,13 +40,13 @@ from autopilot.signing.cosignature import CosignerKey
 from autopilot.signing.note import VerifierKey
 from autopilot.storage.files.layout import StorePaths
 from autopilot.storage.files.store import FileStore, StoreParts, read_identity
-from autopilot.vcs.repository import Repository
+from autopilot.vcs.repository import MAIN, Repository
 from autopilot.version import VERSION
 from autopilot.wiring.checkpoints import CheckpointDesk, Given, verify_state
-from autopilot.wiring.full import Outside, Workspace, settings_path
+from autopilot.wiring.full import Outside, Workspace
 from autopilot.wiring.ledgers import Told, heard
 from autopilot.wiring.rehearsal import judging, rehearsing
-from autopilot.wiring.stores import address_of
+from autopilot.wiring.stores import address_of, location_of
 
 PEERS_FILE = "daemon.toml"
 LOCK_FILE = "daemon.lock"
@@ -135,16 +135,16 @@ class EngineHost:
         self._state_dir = options.state_dir
         self._table = table
         self._mode = mode
-        confinement = Confinement(
+        self._confinement = Confinement(
             forbidden=(options.state_dir, options.socket.parent),
             shown=(options.state_dir / "cache" / "deps",),
             run_as=options.run_as,
+            cache=options.cache,
         )
         cache = options.cache
         if cache is None and options.run_as is not None:
             raise _unsafe("--cache-dir", "--run-as needs a cache that the third user can read, outside of the state")
-        self._isolation = confinement.name
-        trust = Trust(mode=mode, drafts=repository.main_worktree / DRAFTS, cache=cache, runner=confinement.runner)
+        trust = Trust(mode=mode, drafts=repository.main_worktree / DRAFTS, cache=cache, runner=self._confinement.runner)
         if mode == 0:
             trust = Trust(drafts=trust.drafts, cache=cache)
         environ = {**options.environ, "AUTOPILOT_STATE_DIR": str(options.state_dir), "AUTOPILOT_SOCKET": NO_DAEMON}
@@ -156,9 +156,11 @@ class EngineHost:
             return Bound(credentials.uid, f"uid:{credentials.uid}", claims=True)
         return self._table.bind(credentials)
 
-    def welcome(self) -> Welcome:
-        """What to tell who is let in."""
-        return Welcome(self._store.ledger_id, self._mode, VERSION, str(self._state_dir), self._isolation)
+    def welcome(self, desks: Desks) -> Welcome:
+        """What to tell who is let in. The isolation is the one that the governing configuration leads to."""
+        wish = desks.config.governing(self._store.view().state).sandbox.isolation
+        isolation = self._confinement.name(wish)
+        return Welcome(self._store.ledger_id, self._mode, VERSION, str(self._state_dir), isolation)
 
     @contextlib.contextmanager
     def opened(self, directory: str, purpose: str) -> Iterator[Desks]:
@@ -185,13 +187,22 @@ class EngineHost:
 
     def _located(self, directory: str) -> Repository:
         try:
-            found = Repository.locate(Path(directory))
+            found = Repository.locate(Path(directory), linkless=self._repository.linkless)
+            ours = found.common_dir == self._repository.common_dir and self._is_owners(found)
         except (AutopilotError, OSError):
             # Nothing of why: the words could quote a file that the client cannot read, and made a link to.
-            found = None
-        if found is None or found.common_dir != self._repository.common_dir:
+            ours = False
+        if not ours:
             raise ContractError("not_served", where=directory[:400])
         return found
+
+    def _is_owners(self, found: Repository) -> bool:
+        """Whether the folder is the repository owner's: what another user put there must not be judged as his."""
+        if not self._repository.linkless:
+            return True
+        main = self._repository.main_worktree
+        owners = owners_of(self._repository)
+        return found.root.stat().st_uid in owners and (found.worktree_id != MAIN or found.main_worktree == main)
 
 
 @contextlib.contextmanager
@@ -199,12 +210,18 @@ def open_daemon(repository: Repository, options: Options) -> Iterator[tuple[Serv
     """The server, ready to run, with what it serves and the ledger's id. ContractError `daemon_unsafe` says what is
     not as it must be, `daemon_running` that another serves this state; IntegrityError for a ledger that does not open.
     """
+    repository = kept_apart(repository)
     mode, table = _checked(repository, options)
     with _the_only_one(options.state_dir), contextlib.closing(_store(repository, options)) as store:
         host = EngineHost(repository, store, options, table, mode)
         host.mend()
         with _listening(options.socket) as listening:
             yield Server(listening, host, options.limits), host, store.ledger_id
+
+
+def kept_apart(repository: Repository) -> Repository:
+    """`repository` as this process reads it: through no link, where its owner is another user."""
+    return replace(repository, linkless=mode_of(repository) == 1)
 
 
 def mode_of(repository: Repository) -> int:
@@ -234,7 +251,18 @@ def check_options(repository: Repository, options: Options) -> tuple[Reason, ...
     if options.run_as is not None and (options.run_as[0] in (0, uid, *owners)):
         detail = "project code must run as a third user: neither root, the engine's nor the repository's"
         reasons.append(Reason("daemon_unsafe", where="--run-as", detail=detail))
+    if options.run_as is not None and options.cache is not None:
+        reasons += _cache_reasons(options.cache.resolve(), options)
     return tuple(reasons)
+
+
+def _cache_reasons(cache: Path, options: Options) -> tuple[Reason, ...]:
+    """Why the third user's group must not be let into that cache."""
+    for place in (options.state_dir.resolve(), options.socket.parent.resolve()):
+        if cache.is_relative_to(place) or place.is_relative_to(cache):
+            detail = f"the third user is let into the cache: it must neither hold {place} nor lie in it"
+            return (Reason("daemon_unsafe", where="--cache-dir", detail=detail),)
+    return ()
 
 
 def _checked(repository: Repository, options: Options) -> tuple[int, PeerTable]:
@@ -271,8 +299,7 @@ def _store(repository: Repository, options: Options) -> FileStore:
     if not paths.identity.exists():
         remedy = "`autopilot daemon --init` makes the ledger; restore the state directory if there was one"
         raise IntegrityError("ledger_missing", where=str(options.state_dir), remedy=remedy)
-    settings, opened = settings_path(repository), read_identity(paths)
-    named = read_location(settings.read_bytes(), {}).ledger_id if settings is not None else ""
+    named, opened = location_of(repository, {}).ledger_id, read_identity(paths)
     if named not in ("", opened):
         detail = f"autopilot.toml names ledger {named}, the one in {options.state_dir} is {opened}"
         raise IntegrityError("ledger_unlike_settings", where="autopilot.toml: ledger_id", detail=detail)

@@ -19,8 +19,9 @@ from autopilot.storage.files.creation import Genesis, create_store
 from autopilot.storage.files.store import StoreParts
 from autopilot.vcs.repository import Repository
 from autopilot.version import VERSION
-from autopilot.wiring.daemon import DRAFTS, Options, owners_of, unsafe_error
-from autopilot.wiring.full import Outside, Workspace, settings_path
+from autopilot.wiring.daemon import DRAFTS, Options, kept_apart, owners_of, unsafe_error
+from autopilot.wiring.full import Outside, Workspace
+from autopilot.wiring.stores import settings_bytes
 
 
 def begin(repository: Repository, options: Options, table: PeerTable, caller: Caller) -> str:
@@ -28,6 +29,7 @@ def begin(repository: Repository, options: Options, table: PeerTable, caller: Ca
 
     The repository's configuration, if it has one by now, is sealed as it is.
     """
+    repository = kept_apart(repository)
     uid, owners, place = os.geteuid(), owners_of(repository), options.state_dir
     persons = frozenset() if options.allow_same_user else owners | {uid}
     reasons = list(check_persons(table, agent_uids=persons))
@@ -47,7 +49,7 @@ def begin(repository: Repository, options: Options, table: PeerTable, caller: Ca
         if options.config.exists():
             raise ContractError("bad_config", where=str(options.config), detail="the table of users is there already")
         place_file(options.config.parent, options.config.name, table.render().encode())
-        if settings_path(repository) is not None:
+        if settings_bytes(repository) is not None:
             environ = {**options.environ, "AUTOPILOT_STATE_DIR": str(place), "AUTOPILOT_SOCKET": NO_DAEMON}
             trust = Trust(drafts=repository.main_worktree / DRAFTS)
             workspace = Workspace(repository, store, Outside(environ=environ, clock=SystemClock(), trust=trust))

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING
 
 from autopilot.evidence.contracts import RULES
 from autopilot.kernel.callers import Caller
+from autopilot.kernel.canonical import loads
 from autopilot.kernel.clock import Clock, SystemClock
-from autopilot.kernel.configuration import SETTINGS_FILE, Location, read_location
+from autopilot.kernel.configuration import SETTINGS_FILE, Settings, restore_settings
 from autopilot.kernel.errors import ContractError
 from autopilot.kernel.placing import refuse_strangers
-from autopilot.kernel.settings import load_settings
+from autopilot.kernel.settings import parse_settings
 from autopilot.process.desks.approving import ApprovalDesk
 from autopilot.process.desks.attesting import AttestationDesk
 from autopilot.process.desks.configuring import ConfigDesk
@@ -51,7 +52,7 @@ from autopilot.vcs.trees import EngineTrees
 from autopilot.version import VERSION
 from autopilot.wiring.lost import Remembered, check_identity, missing, replaced
 from autopilot.wiring.marker import Marker, claimed, raise_marker, read_marker, write_marker
-from autopilot.wiring.stores import address_of, clock_of, home_of
+from autopilot.wiring.stores import address_of, clock_of, home_of, location_of, settings_bytes
 
 if TYPE_CHECKING:
     from autopilot.remote.client import Greeting  # a workspace without a daemon does not pay for its client
@@ -80,11 +81,12 @@ class Workspace:
         self.repository = repository
         self.state_dir = state_dir(repository, outside.environ)
         self.telemetry = Telemetry(self.state_dir / "telemetry", version=VERSION, environ=outside.environ)
-        settings = load_settings(settings_path(repository), outside.environ)
+        settings, fault = _present_settings(repository, store, outside)
         self.engine = engine = Engine(
             store=store,
             clock=clock_of(store, outside.clock),
             settings=settings,
+            settings_fault=fault,
             root=repository.root,
             state_dir=self.state_dir,
             observers=(self.telemetry.observe, *outside.observers),
@@ -170,7 +172,7 @@ class Workspace:
         """
         outside = outside or here()
         repository = Repository.locate(Path(path))
-        daemon = _location(repository, outside.environ).daemon
+        daemon = location_of(repository, outside.environ).daemon
         if daemon:
             # Here, because what needs no daemon is not to pay for its client; it is a kind of workspace itself.
             from autopilot.wiring.remote import RemoteWorkspace
@@ -239,18 +241,24 @@ def refuse_linked_state(place: Path) -> None:
 
 def state_dir(repository: Repository, environ: Mapping[str, str]) -> Path:
     """Where the state is: `state/` in the main worktree (or a bare common directory), or where it was moved."""
-    return (repository.main_worktree / _location(repository, environ).state_dir).absolute()
+    return (repository.main_worktree / location_of(repository, environ).state_dir).absolute()
 
 
-def _location(repository: Repository, environ: Mapping[str, str]) -> Location:
-    settings = settings_path(repository)
-    return read_location(settings.read_bytes() if settings is not None else None, environ)
+def _present_settings(repository: Repository, store: Store, outside: Outside) -> tuple[Settings, ContractError | None]:
+    """What `autopilot.toml` says. Where it is another user's and says nothing, what a person sealed last, and why.
 
-
-def settings_path(repository: Repository) -> Path | None:
-    """The repository's `autopilot.toml`, None where there is none."""
-    path = repository.main_worktree / SETTINGS_FILE
-    return path if path.is_file() else None
+    Who owns the file could else shut everybody out. ContractError `bad_config` where nothing was sealed.
+    """
+    try:
+        name = str(repository.main_worktree / SETTINGS_FILE)
+        return parse_settings(settings_bytes(repository) or b"", outside.environ, name=name), None
+    except ContractError as error:
+        sealed = store.view().state.config if repository.linkless else ""
+        if not sealed:
+            raise
+        # A wrong variable is the daemon's own fault, and not hidden by the file's.
+        parse_settings(b"", outside.environ)
+        return restore_settings(loads(store.objects.get(sealed), where="config.sealed")), error
 
 
 def _excluded(repository: Repository, places: tuple[Path, ...]) -> tuple[str, ...]:
@@ -259,7 +267,7 @@ def _excluded(repository: Repository, places: tuple[Path, ...]) -> tuple[str, ..
 
 
 def _remembered(repository: Repository, outside: Outside) -> Remembered:
-    named, place = _location(repository, outside.environ).ledger_id, state_dir(repository, outside.environ)
+    named, place = location_of(repository, outside.environ).ledger_id, state_dir(repository, outside.environ)
     address = address_of(repository, outside.environ)
     store = address.shown if address is not None else ""
     return Remembered(repository, place, read_marker(repository.common_dir), named, store)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,6 +47,8 @@ from autopilot.wiring.stores import FilesHome, Home, address_of, clock_of, named
 
 FILES = "files"
 _ARRIVING = ".arriving"
+ARRIVAL = ".arrival"
+"""The file in the state directory with the random name of the move that goes there; only while one does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +101,14 @@ class Move:
 
     @property
     def there(self) -> str:
-        """How the target is named on the ledger and in the mark that the source keeps."""
-        return self.target.shown if self.target is not None else f"files in {self.place} on {os.uname().nodename}"
+        """How the target is named on the ledger and in the mark that the source keeps.
+
+        Path and host are for people: another machine may have both. The arrival's name is this directory's alone.
+        """
+        if self.target is not None:
+            return self.target.shown
+        arrival = read_arrival(self.place)
+        return f"files in {self.place} on {os.uname().nodename}" + (f", arrival {arrival}" if arrival else "")
 
     def check(self) -> int:
         """The number of lines, after everything that a move demands was looked at; nothing is changed.
@@ -133,12 +142,15 @@ class Move:
         self.check()
         resumed = self._is_closed()
         if not resumed:
+            if self.target is None:
+                _begin_arrival(self.place)
             self._record(caller, reason.strip())
         if self.target is not None:
             moved = self._to_rows(self.target, resumed=resumed)
         else:
             moved = self._to_files(self.source, resumed=resumed)
         self._name()
+        _end_arrival(self.place)
         return moved
 
     # --- before
@@ -195,7 +207,8 @@ class Move:
         else:
             row = _head_row(self.source, self.ledger)
             gone = row.moved_to if row else ""
-        if gone and gone != self.there:
+        ours = self.target is not None or read_arrival(self.place)
+        if gone and not (ours and gone == self.there):
             raise ContractError("store_moved", where=self.home.shown, detail=f"it is in {gone}")
         return bool(gone)
 
@@ -273,6 +286,25 @@ class Move:
 
     def _moved(self, head: Head, objects: int, notes: int, *, resumed: bool) -> Moved:
         return Moved(self.ledger, self.home.shown, self.there, head.seq + 1, objects, notes, resumed)
+
+
+def read_arrival(place: Path) -> str:
+    """The name of the move that goes into the state directory `place`; empty if none does."""
+    path = place / ARRIVAL
+    return path.read_text("ascii", "replace").strip() if path.is_file() else ""
+
+
+def _begin_arrival(place: Path) -> None:
+    """Name the move, on the disk before anything is closed; one that was named and not begun keeps its name."""
+    if not read_arrival(place):
+        replace_durably(DiskFiles(), place / ARRIVAL, f"{secrets.token_hex(16)}\n".encode())
+
+
+def _end_arrival(place: Path) -> None:
+    """The next move has another name: whoever copied this directory meanwhile cannot take it up."""
+    if (place / ARRIVAL).exists():
+        (place / ARRIVAL).unlink()
+        DiskFiles().sync_dir(place)
 
 
 def _head_row(address: Address, ledger: str) -> HeadRow | None:

@@ -22,7 +22,7 @@ from autopilot.kernel.errors import ContractError, MissingComponentError, Refuse
 from autopilot.kernel.files import read_regular
 from autopilot.kernel.placing import place_file
 from autopilot.kernel.reasons import Verdict
-from autopilot.kernel.settings import load_settings
+from autopilot.kernel.settings import parse_settings
 from autopilot.leases.terms import Claim, Moment
 from autopilot.ledger.entry import LedgerEntry
 from autopilot.ledger.verify import VerifyReport
@@ -34,7 +34,8 @@ from autopilot.process.state import Evidence, TaskState
 from autopilot.remote.client import Greeting, Line, address_of
 from autopilot.remote.operations import ENTRIES_PAGE, OPERATIONS, Picture, SignedCheckpoint
 from autopilot.vcs.repository import Repository
-from autopilot.wiring.full import Outside, Workspace, settings_path
+from autopilot.wiring.full import Outside, Workspace
+from autopilot.wiring.stores import settings_bytes
 
 _DRAFT_MODE = 0o444
 _Told = tuple[tuple[str, str], ...]
@@ -226,7 +227,7 @@ class RemoteWorkspace(Workspace):
         self.repository = repository
         # The caller's own folder: drafts and copies for reading. The state is where the caller cannot go.
         self.state_dir = drafts = repository.main_worktree / DEFAULT_STATE_DIR
-        settings = load_settings(settings_path(repository), outside.environ)
+        settings = _shown_settings(repository, outside)
         desks: Mapping[str, Any] = {
             "engine": RemoteEngine(repository.root, drafts, settings, outside, line.greeting),
             "evidence": RemoteEvidence(line, drafts),
@@ -277,6 +278,14 @@ class RemoteWorkspace(Workspace):
         if name.startswith("_"):
             raise AttributeError(name)
         raise engine_user_only(f"Workspace.{name}")
+
+
+def _shown_settings(repository: Repository, outside: Outside) -> Settings:
+    """What `autopilot.toml` says, to be shown; the defaults where it cannot be read: the daemon knows what governs."""
+    try:
+        return parse_settings(settings_bytes(repository) or b"", outside.environ)
+    except ContractError:
+        return parse_settings(b"", outside.environ)
 
 
 def engine_user_only(what: str) -> MissingComponentError:

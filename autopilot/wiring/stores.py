@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Protocol
 
 from autopilot.kernel.clock import Clock
-from autopilot.kernel.configuration import SETTINGS_FILE, read_location
+from autopilot.kernel.configuration import NO_DAEMON, SETTINGS_FILE, Location, read_location
 from autopilot.kernel.errors import ContractError, MissingComponentError
+from autopilot.kernel.files import read_linkless
+from autopilot.kernel.settings import MAX_FILE_BYTES
 from autopilot.ledger.entry import LedgerEntry
 from autopilot.ledger.verify import VerifyReport
 from autopilot.onboarding.store import StoreFacts
@@ -158,10 +160,46 @@ def rows_home(address: Address, place: Path) -> Home:
     return RowsHome(address, place)
 
 
+def settings_bytes(repository: Repository) -> bytes | None:
+    """The repository's `autopilot.toml`, None where there is none. ContractError `bad_config` for one over its limit,
+    and in a repository whose owner is another user for a link: the file it names may be closed to the owner.
+    """
+    path = repository.main_worktree / SETTINGS_FILE
+    try:
+        if repository.linkless:
+            return read_linkless(path, cap=MAX_FILE_BYTES)
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except ContractError as error:
+        if error.code == "artifact_missing":
+            return None
+        raise ContractError("bad_config", where=str(path), detail=f"not a plain file: {error.code}") from None
+    except OSError as error:
+        raise ContractError("bad_config", where=str(path), detail=f"cannot be read: {error.strerror}") from None
+    if len(data) > MAX_FILE_BYTES:
+        raise ContractError("bad_config", where=str(path), detail=f"larger than {MAX_FILE_BYTES} bytes")
+    return data
+
+
+def location_of(repository: Repository, environ: Mapping[str, str]) -> Location:
+    """Where ledger and state are, by the environment and `autopilot.toml`. ContractError `bad_config`.
+
+    Where the file cannot be read, the environment alone says it to the daemon of another user, and to a client that it
+    names a daemon to: the file's owner must not turn everybody else away.
+    """
+    try:
+        return read_location(settings_bytes(repository), environ)
+    except ContractError:
+        if not repository.linkless and environ.get("AUTOPILOT_SOCKET", NO_DAEMON) in ("", NO_DAEMON):
+            raise
+        return read_location(None, environ)
+
+
 def address_of(repository: Repository, environ: Mapping[str, str]) -> Address | None:
     """The database that is named, None for files. ContractError `store_password` for one that a shared file tells."""
-    settings = repository.main_worktree / SETTINGS_FILE
-    store = read_location(settings.read_bytes() if settings.is_file() else None, environ).store
+    store = location_of(repository, environ).store
     if not store:
         return None
     where = "AUTOPILOT_STORE" if environ.get("AUTOPILOT_STORE") else f"{SETTINGS_FILE}: store"
@@ -173,10 +211,8 @@ def address_of(repository: Repository, environ: Mapping[str, str]) -> Address | 
 
 def named_ledger(repository: Repository, environ: Mapping[str, str]) -> str:
     """The ledger that the repository remembers: by its marker, else by `autopilot.toml`; empty if by neither."""
-    marker, settings = read_marker(repository.common_dir), repository.main_worktree / SETTINGS_FILE
-    if marker is not None:
-        return marker.ledger
-    return read_location(settings.read_bytes() if settings.is_file() else None, environ).ledger_id
+    marker = read_marker(repository.common_dir)
+    return marker.ledger if marker is not None else location_of(repository, environ).ledger_id
 
 
 def lent(home: Home, ledger: str, *, objects: bool = False) -> Path:

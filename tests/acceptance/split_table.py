@@ -68,17 +68,10 @@ def hostile_ground(kind: str) -> Iterator[Ground]:
     with split_place() as split:
         split.begin()
         _settings(split, kind)
-        made = split.autopilot(
-            ENGINE, "ledger", "checkpoint", "--json", AUTOPILOT_SOCKET="off", AUTOPILOT_STATE_DIR=str(split.state)
-        )
-        assert made.returncode == 0, made.stderr
         if kind == "user":
-            split.prefix = _with_the_right_to_change_users()
-            cache = split.base / "cache"
-            cache.mkdir()
-            os.chown(cache, ENGINE, ENGINE)
-            split.start("--run-as", f"{THIRD}:{THIRD}", "--cache-dir", str(cache))
+            start_with_a_third_user(split)
         else:
+            _make_a_key(split)
             split.start()
         sealed = split.script(PERSON, SEAL)
         assert sealed.returncode == 0, sealed.stderr
@@ -93,6 +86,23 @@ def hostile_ground(kind: str) -> Iterator[Ground]:
             "engine_gid": ENGINE,
         }
         yield Ground(split, facts)
+
+
+def start_with_a_third_user(split: Split) -> None:
+    """Make the engine's key, and start a daemon that runs project code as a third user."""
+    _make_a_key(split)
+    split.prefix = _with_the_right_to_change_users()
+    cache = split.base / "cache"
+    cache.mkdir()
+    os.chown(cache, ENGINE, ENGINE)
+    split.start("--run-as", f"{THIRD}:{THIRD}", "--cache-dir", str(cache))
+
+
+def _make_a_key(split: Split) -> None:
+    made = split.autopilot(
+        ENGINE, "ledger", "checkpoint", "--json", AUTOPILOT_SOCKET="off", AUTOPILOT_STATE_DIR=str(split.state)
+    )
+    assert made.returncode == 0, made.stderr
 
 
 def _settings(split: Split, kind: str) -> None:

@@ -259,7 +259,7 @@ def test_doctor_tells_which_store_and_what_it_gives(shared: Shared, database: An
     check = checked()
     for part in (
         "PostgreSQL 1",
-        "role autopilot_app (appends only)",
+        "role autopilot_app (cannot change or remove lines)",
         "synchronous_commit on",
         "no synchronous standby",
     ):

@@ -5,7 +5,8 @@ Every attempt is made by real processes of real other users. What each got is pr
 Red without: `Bound.caller` (an agent that says `human` is one); the `approver` mark of the table and `_no_approver` (an
 agent approves); `credentials_of` and `PeerTable.bind` (a stranger is let in); `Operation.arguments` and `operation`
 (names from the line reach objects); `_check_engine` (a sham daemon is believed); `Confinement.runner` in
-`wiring/daemon.py` (project code reads the state); `GuardedRunner` (a link of the agent's is mounted); `turn_into` and
+`wiring/daemon.py` (project code reads the state); `GuardedRunner` (a link of the agent's is mounted; a third user's
+group is given the key); `Share` and its user (headers that promise much lock everybody out); `turn_into` and
 `as_third_user` (the third user is the engine, or leaves a process behind); `EngineHost._located`
 (another repository is served, or a secret is quoted).
 """
@@ -15,13 +16,14 @@ from __future__ import annotations
 import json
 import os
 import struct
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hostile import harms
 from split import AGENT, ENGINE, PERSON, REVIEWER, STRANGER, THIRD, Split, git_as, split_place, wait_until, write_as
-from split_table import SEAL, Ground, hostile_ground, processes_of
+from split_table import SEAL, Ground, hostile_ground, processes_of, start_with_a_third_user
 from test_daemon import TASK, ok, prepare, refused, without_lint
 
 from autopilot.cli.demo import honest
@@ -234,6 +236,48 @@ def test_one_user_cannot_take_all_connections(ground: Ground) -> None:
     wait_until(lambda: ground.split.autopilot(AGENT, "status").returncode == 0)
 
 
+def test_what_is_promised_or_half_sent_locks_nobody_out(ground: Ground) -> None:
+    """Four headers for all that may be held at once, and as many bytes as one user can bring: others are served."""
+    text = (
+        "import sys\nMIB = 1 << 20\nlines = [dial() for _ in range(9)]\n"
+        "for line, (message, blob) in zip(lines, [(2, 16)] * 3 + [(2, 8)]):\n"
+        "    line.sendall(struct.pack('>II', message * MIB, blob * MIB))\n"
+        "time.sleep(1)\n"
+        "print(code(ask(dial(), 'tasks.list')), flush=True)\n"
+        "for line in lines:\n"
+        "    try:\n"
+        "        if line in lines[4:]:\n"
+        "            line.sendall(struct.pack('>II', MIB, 16 * MIB))\n"
+        "        line.sendall(b'x' * (9 * MIB))\n"
+        "    except OSError:\n"
+        "        pass\n"
+        "print('full', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    facts = {**ground.facts, "task": TASK}
+    with subprocess.Popen(
+        [str(ground.split.python), "-c", f"facts = {facts!r}\n{_LINE}\n{text}"],
+        user=AGENT,
+        group=AGENT,
+        extra_groups=[],
+        env=ground.split.env(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as hostile:
+        assert hostile.stdout is not None
+        said = iter(hostile.stdout)
+        before = [line.strip() for line in iter(lambda: next(said), "full\n")]
+        assert before[-1] == "ok"
+        large = (
+            f"line = dial()\nprint(code(say(line, {{'op': 'evidence.add_bytes', 'caller': agent,"
+            f" 'arguments': {{'task_id': '{TASK}', 'name': '..'}}}}, b'x' * (15 << 20))))"
+        )
+        assert talk(ground, REVIEWER, large).splitlines()[-1] == "malformed_artifact_name"
+        assert ok(ground.split, REVIEWER, "status")["trust_mode"] == 1
+    assert ok(ground.split, AGENT, "status")["trust_mode"] == 1
+
+
 @pytest.mark.parametrize(
     "name",
     ["../../../daemon.toml", "/etc/passwd", "..", "strategy.md/../../x", "strategy.md\0", "a/b", "", "Ｓtrategy.md"],
@@ -281,8 +325,6 @@ def test_a_sham_daemon_is_not_believed(ground: Ground) -> None:
     sham = split.base / "work" / "sham.sock"
     server = split.base / "tmp" / "sham.py"
     write_as(AGENT, server, _SHAM)
-    import subprocess
-
     with subprocess.Popen(
         [str(split.python), str(server), str(sham)], user=AGENT, group=AGENT, extra_groups=[], stdout=subprocess.PIPE
     ) as running:
@@ -399,6 +441,61 @@ def test_a_folder_that_the_agent_can_exchange_is_not_mounted() -> None:
         prepare(split, until=Phase.PLAN, hand_in_too=True)
         error = refused(split, AGENT, 6, "verify", TASK, AUTOPILOT_SESSION="build")
         assert error["code"] == "mount_unsafe"
+
+
+def test_a_third_users_group_is_given_nothing_of_the_engines() -> None:
+    """An environment of the agent's names the state as its home, and its interpreter copies the key where it can.
+
+    The configuration is sealed by a person while all is in order; what changes is a file that no tree holds.
+    """
+    with split_place() as split:
+        split.begin()
+        settings, venv = split.repository / "autopilot.toml", split.repository / ".venv"
+        done = split.run_as(AGENT, [str(split.python), "-m", "venv", "--without-pip", str(venv)])
+        assert done.returncode == 0, done.stderr
+        with (split.repository / ".gitignore").open("a") as ignored:
+            ignored.write(".venv/\n")
+        first, *rest = without_lint(settings.read_text()).splitlines()
+        lines = (first, f'python = "{venv}/bin/python"', *rest, "[sandbox]", 'isolation = "none"', "")
+        write_as(AGENT, settings, "\n".join(lines))
+        git_as(split, "commit", "-qam", "an interpreter of our own")
+        start_with_a_third_user(split)
+        assert split.script(PERSON, SEAL).returncode == 0
+        before = rights_of(split.state)
+        write_as(AGENT, venv / "pyvenv.cfg", f"home = {split.state}/x\n")
+        python, loot = venv / "bin" / "python", split.base / "tmp" / "loot"
+        python.unlink()
+        write_as(AGENT, python, f"#!/bin/sh\ncat {split.state}/keys/* {split.state}/daemon.toml > {loot}\n")
+        python.chmod(0o755)
+        prepare(split, until=Phase.PLAN, hand_in_too=True)
+        error = refused(split, AGENT, 6, "verify", TASK, AUTOPILOT_SESSION="build")
+        assert error["code"] == "mount_unsafe"
+        assert not loot.exists()
+        after = rights_of(split.state)
+        assert {path: after[path] for path in before if path in after} == before
+        assert {group for _, group, _ in after.values()} == {ENGINE}
+        # What the daemon says it isolates with is what it isolates with, bubblewrap here or not.
+        facts = {"socket": str(split.socket), "repository": str(split.repository)}
+        hello = json.loads(split.script(AGENT, f"facts = {facts!r}\n{_LINE}\ndial()").stdout)
+        assert hello["ok"]["isolation"] == "user"
+
+
+def test_a_cache_that_holds_the_state_is_not_opened_to_a_third_user() -> None:
+    """Nor one in the state: the daemon does not start."""
+    with split_place() as split:
+        split.begin()
+        for cache in (split.base / "var", split.state / "cache"):
+            options = ("--run-as", f"{THIRD}:{THIRD}", "--cache-dir", str(cache))
+            words = ("daemon", "--state-dir", str(split.state), "--socket", str(split.socket), *options, "--json")
+            done = split.autopilot(ENGINE, *words, AUTOPILOT_SOCKET="")
+            assert "daemon_unsafe" in done.stdout + done.stderr
+            assert "the third user is let into the cache" in done.stdout + done.stderr
+
+
+def rights_of(root: Path) -> dict[Path, tuple[int, int, int]]:
+    """Owner, group and mode of all below a folder."""
+    found = {path: path.lstat() for path in (root, root / "keys", *(root / "keys").iterdir(), root / "ledger")}
+    return {path: (facts.st_uid, facts.st_gid, facts.st_mode) for path, facts in found.items()}
 
 
 def test_the_frame_is_what_the_documents_say() -> None:

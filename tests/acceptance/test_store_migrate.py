@@ -3,6 +3,7 @@
 Red without:
 - the mark of the source (`mark_moved`, `leave`): `test_the_source_is_closed_also_to_who_has_it_open`
 - the look at standing leases: `test_a_move_waits_until_nobody_works`
+- the arrival's name in what the source is told (`there`): `test_another_machine_of_that_path_and_name_takes_nothing_up`
 - `moved_to` on what is still arriving: `test_a_move_that_is_cut_short_can_be_taken_up`
 """
 
@@ -225,6 +226,35 @@ def test_a_move_that_is_cut_short_can_be_taken_up(place: Place, cut: str, monkey
     place.go_on()
     with place.opened() as workspace:
         assert workspace.ledger.verify().intact
+
+
+def test_another_machine_of_that_path_and_name_takes_nothing_up(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.move()
+    other, away = tmp_path / "other", tmp_path / "away"
+    copied_repository(place.root, other)  # another file system: the same path there, the same name of the host
+    with monkeypatch.context() as patched:
+        patched.setattr("autopilot.wiring.migrating.Move._put_away", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            place.move(FILES)
+    for cut in (True, False):
+        place.root.rename(away)
+        other.rename(place.root)
+        assert writable(place) == []
+        with pytest.raises(ContractError) as caught:
+            place.move(FILES)
+        assert caught.value.code == "store_moved"
+        assert migrating.read_arrival(away / "state") in caught.value.detail
+        place.root.rename(other)
+        away.rename(place.root)
+        assert place.move(FILES).resumed if cut else writable(place) == [FILES]
+    assert not migrating.read_arrival(place.root / "state")
+    # The next move has a name of its own: a copy of today's directory cannot take it up.
+    first = place.bodies()[-1]
+    place.move()
+    place.move(FILES)
+    assert first.split(b"arrival ")[1][:32] not in place.bodies()[-1]
 
 
 def _killed(*_: object, **__: object) -> None:

@@ -47,7 +47,7 @@ class ConfigDesk:
     def inert(self, state: EngineState) -> Direction | None:
         """How the file differs from what governs, where that waits for a person; None if it does not."""
         sealed = self.sealed(state)
-        found = None if sealed is None else direction(sealed, self._engine.settings)
+        found = None if sealed is None else direction(sealed, self._engine.present_settings)
         return found if found is not None and found.needs_approval else None
 
     def asked(self) -> Asked:
@@ -67,10 +67,15 @@ class ConfigDesk:
         RefusedError `human_only`, on record, where an agent would seal a loosening or another command; and
         `signature_needed`, or what is wrong with the signature.
         """
-        data = dumps(self._engine.settings.as_dict())
-        sha256 = self._engine.store.objects.put(data)
+        settings = self._engine.present_settings.as_dict()
+        data = dumps(settings)
+        sha256 = sha256_hex(data)
         ref = ArtifactRef("settings.json", sha256, len(data), "application/json", "observed")
         grant = read_grant(signed) if signed else None
+        state = self._engine.store.view().state
+        if state.config != sha256 and not self._unsealable(state, caller, grant):
+            # Not before: what is in the store can be fetched by everybody who is served.
+            self._engine.store.objects.put(data)
         with self._engine.store.transaction() as tx:
             if tx.state.config == sha256:
                 return None
@@ -79,7 +84,7 @@ class ConfigDesk:
             if not reasons:
                 record = {
                     "sha256": sha256,
-                    "approvals": self._engine.settings.as_dict()["approvals"],
+                    "approvals": settings["approvals"],
                     "grant": None if grant is None else grant.as_data(),
                 }
                 return tx.append(Draft(kind="config.sealed", caller=caller, artifacts=(ref,), data=record))
@@ -128,7 +133,7 @@ class ConfigDesk:
             epoch=0,
             move="",
             kind="config_changed",
-            digest=sha256_hex(dumps(self._engine.settings.as_dict())),
+            digest=sha256_hex(dumps(self._engine.present_settings.as_dict())),
         )
         evidence = evidence_set({"sealed": state.config, "line": str(state.config_seq)})
         return Asked(subject=subject, evidence=evidence, requester=ENGINE, why=why, title="the configuration")

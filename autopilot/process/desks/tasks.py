@@ -151,6 +151,8 @@ class TaskRegister:
         contract = profile_named(profile)
         problem = _taken(self._engine.store.view().state, task_id)
         problems = [problem] if problem else []
+        # A file that cannot be read may tighten what is sealed: no task begins without it.
+        _ = self._engine.present_settings
         problems += _unconfigured(contract, self._config.governing(self._engine.store.view().state))
         if problems:
             raise TransitionRefusedError(refused(problems))

@@ -20,7 +20,7 @@ def settle_config(bench: Bench) -> bool:
     True if no approval is waited for.
     """
     granted = True
-    sealed, present = bench.ticket.settings, bench.engine.settings
+    sealed, present = bench.ticket.settings, bench.engine.present_settings
     settings = effective(sealed, present)
     found = direction(sealed, present)
     # Who may approve is the workspace's question: a task that was opened before must not carry an older answer over it.

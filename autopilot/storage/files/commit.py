@@ -9,16 +9,22 @@ that is written by then; who comes meanwhile writes, and waits for the next. The
   end, so no line is on the disk for sure before one that precedes it.
 - **Nobody is told of what is not on the disk.** A transaction ends, well or with an error, only when a sync that began
   after its last line has ended, and after the last line it could see: a refusal tells of what others wrote, too.
-- **Readers see what is on the disk.** A view, a compact range, the head hint and the size that a process remembers end
-  with the last line that was synced. What rides without a sync (the ledger's repetition of a lease record, which can
-  be made again) is shown once no line before it waits for one.
+- **Readers see what is on the disk.** A view's lines, a compact range, the head hint and the size that a process
+  remembers end with the last line that was synced. What rides without a sync (the ledger's repetition of a lease
+  record, which can be made again) is shown once no line before it waits for one.
+- **What somebody else wrote** may lack its sync: he may have been killed before it. Lines that were taken in count as
+  written here and not synced, until a sync of ours has ended or the head hint names them. A transaction that writes has
+  that sync anyway; one that only looks makes it before it ends, and a view before it shows them.
 - **A hand-over follows its line.** Its records are held back from the lease log until the move's line is on the disk:
   they can be made again from the line, never the reverse. Any other lease record waits for what is held back.
 - **A sync that fails** leaves nothing certain. The store is poisoned before anyone can go on, and every transaction
   that waited fails. The system tells one caller only that a sync failed, so syncs of a file are made one at a time.
-- **Other processes** see none of this: the lock is given back when no transaction of this process is under way, and so
-  covers write and sync. Without that the next process's own sync would bring our lines to the disk as well, but were
-  ours to fail, the system would have told us alone, and that process would go on behind a line that is lost.
+- **Other processes** see none of this, unless ours is killed: the lock is given back when no transaction of this
+  process is under way, and so covers write and sync. Without that the next process's own sync would bring our lines to
+  the disk as well, but were ours to fail, the system would have told us alone, and that process would go on behind a
+  line that is lost.
+- **An interruption** (Ctrl-C in a waiting call) leaves the turn to the others, and the lines, which stand, to the next
+  sync. If it comes between the write of a line and the note of it, both logs are read anew.
 """
 
 from __future__ import annotations
@@ -35,6 +41,9 @@ from autopilot.ledger.store import Fold
 from autopilot.storage.files.leases import LeaseLog
 from autopilot.storage.files.ledger import SegmentLedger
 from autopilot.storage.files.turn import Turn
+
+FOREIGN = object()
+"""Stands among the written lines for those of others, which are in the state already."""
 
 
 class _Sleeper:
@@ -53,7 +62,7 @@ class Commit:
     """What was written and is not yet shown. All methods expect the caller to hold `turn`, the store's thread lock.
 
     Lines and held lease records are numbered as they come. `synced` is the last line that was seen synced here,
-    `inside` how many transactions are under way.
+    `inside` how many transactions are under way, `losses` how often lines were lost sight of.
     """
 
     def __init__(
@@ -72,18 +81,24 @@ class Commit:
         self._turn = turn
         self._poison = poison
         self._sleeping: deque[_Sleeper] = deque()
-        self._waiting: deque[LedgerEntry | None] = deque()
+        self._waiting: deque[LedgerEntry | object | None] = deque()
+        self._foreign = 0
         self._added = self._wanted = self._shown = 0
         self._ahead: Any = None
         self._ahead_at = 0
         self._syncing = False
-        self._losses = 0
+        self.losses = 0
         self._failure: StorageError | None = None
 
     @property
     def pending(self) -> bool:
         """Whether a line waits for its sync."""
         return self._wanted > self._shown
+
+    @property
+    def foreign(self) -> bool:
+        """Whether lines of others wait for a sync of ours, though the state that readers see has them."""
+        return self._foreign > self._shown
 
     @property
     def unshown(self) -> bool:
@@ -97,6 +112,12 @@ class Commit:
         if sync:
             self._wanted = self._added
 
+    def add_foreign(self) -> None:
+        """Lines of others were taken in: they are to be on the disk before anyone is told. Nothing else waits."""
+        self._waiting.append(FOREIGN)
+        self._added += 1
+        self._wanted = self._foreign = self._added
+
     def add_held(self) -> None:
         """The lease log holds back a record that belongs to the last line."""
         self._waiting.append(None)
@@ -104,13 +125,13 @@ class Commit:
 
     def decided(self) -> Any:
         """The state with every line that was written: what the next transaction is decided on."""
-        if self._shown == self._added:
+        if self._shown == self._added or self._shown + 1 == self._added == self._foreign:
             return self._ledger.state
         if self._ahead is None:
             self._ahead, self._ahead_at = self._fold.copy(self._ledger.state), self._shown
         while self._ahead_at < self._added:
             entry = self._waiting[self._ahead_at - self._shown]
-            if entry is not None:
+            if isinstance(entry, LedgerEntry):
                 self._ahead = self._fold.apply(self._ahead, entry)
             self._ahead_at += 1
         return self._ahead
@@ -121,7 +142,7 @@ class Commit:
         True if another call has counted this one out of those `inside` by then: the turn is not held any more.
         StorageError `sync_failed`, the turn held, if it is not certain; the store is poisoned then.
         """
-        upto, losses = self._added, self._losses
+        upto, losses = self._added, self.losses
         while self._shown < upto:
             if self._wanted <= self._shown:
                 self._show(self._added)
@@ -129,9 +150,14 @@ class Commit:
                 self._sync_for_all()
             elif self._sleep(upto):
                 return True
-            if self._losses != losses:
+            if self.losses != losses:
                 raise self._lost()
         return False
+
+    def require(self, losses: int) -> None:
+        """StorageError if lines were lost sight of (`forget`) since `losses` was read."""
+        if self.losses != losses:
+            raise self._lost()
 
     def settle(self) -> None:
         """`stand`, the turn kept: for what cannot go on before its lines are on the disk. Syncs what rides, too."""
@@ -154,21 +180,39 @@ class Commit:
         self._waiting.clear()
         self._shown = self._wanted = self._added
         self._ahead = None
-        self._losses += 1
+        self.losses += 1
         self._ledger.close()
         self._leases.close()
         while self._sleeping:
             self._sleeping.popleft().bed.release()
 
     def _sleep(self, upto: int) -> bool:
-        """Wait while another call syncs; whether that was enough. If not, the turn is held again."""
-        sleeper = _Sleeper(upto)
+        """Wait while another call syncs; whether that was enough. If not, or interrupted, the turn is held again."""
+        sleeper, interruption = _Sleeper(upto), None
         self._sleeping.append(sleeper)
         self._turn.release()
-        sleeper.bed.acquire()
-        if not sleeper.shown:
-            self._turn.acquire()
-        return sleeper.shown
+        try:
+            sleeper.bed.acquire()
+        except BaseException as error:  # noqa: BLE001 - raised below, with the turn held
+            interruption = error
+        if sleeper.shown and interruption is None:
+            return True
+        try:
+            self._turn.retake()
+        except BaseException as error:  # noqa: BLE001 - raised below, with the turn held
+            interruption = error
+        if interruption is not None:
+            self._give_up(sleeper)
+            raise interruption
+        return False
+
+    def _give_up(self, sleeper: _Sleeper) -> None:
+        """An interrupted call waits no more, and is inside until it has ended. If it was to sync, another has to."""
+        if sleeper.shown:
+            self.inside += 1
+        elif sleeper in self._sleeping:
+            self._sleeping.remove(sleeper)
+        self._wake()
 
     def _wake(self) -> None:
         """Let go whose lines are shown, and wake one more, to make the next sync."""
@@ -181,9 +225,9 @@ class Commit:
             self._sleeping.popleft().bed.release()
 
     def _sync_for_all(self) -> None:
-        upto, head, losses = self._added, self._ledger.head, self._losses
+        upto, head, losses = self._added, self._ledger.head, self.losses
         failure = self._sync_apart()
-        if self._losses != losses:
+        if self.losses != losses:
             return
         if isinstance(failure, StorageError):
             self.fail(failure)
@@ -198,21 +242,25 @@ class Commit:
             self._wake()
 
     def _sync_apart(self) -> BaseException | None:
-        """Sync, the turn given up meanwhile; what went wrong."""
-        file = self._ledger.file
-        self._syncing = True
+        """Sync, the turn given up meanwhile; what went wrong. The turn is held again whatever it was."""
+        file, failure = self._ledger.file, None
         # Taken before the turn is given up: nobody may close the file in between.
         file.syncing.acquire()
+        self._syncing = True
         self._turn.release()
         try:
-            file.sync_held()
+            try:
+                file.sync_held()
+            finally:
+                file.syncing.release()
         except BaseException as error:  # noqa: BLE001 - raised by the caller, who has the turn again
-            return error
-        finally:
-            file.syncing.release()
-            self._turn.acquire()
-            self._syncing = False
-        return None
+            failure = error
+        try:
+            self._turn.retake()
+        except BaseException as error:  # noqa: BLE001 - a sync that failed comes before an interruption
+            failure = failure or error
+        self._syncing = False
+        return failure
 
     def _lost(self) -> StorageError:
         """What a call is told whose lines waited when another's could not be brought to the disk."""
@@ -228,7 +276,7 @@ class Commit:
                 entry = self._waiting.popleft()
                 if entry is None:
                     released += 1
-                else:
+                elif isinstance(entry, LedgerEntry):
                     self._ledger.fold(entry)
         except BaseException:
             # A fold that fails half way leaves a state of no known place. What others wait for is not told either.

@@ -6,6 +6,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from autopilot.kernel.canonical import parse
+from autopilot.kernel.errors import IntegrityError
+
+FORMAT = 1
 SEGMENT_ENTRIES = 4096
 
 _SEGMENT = re.compile(r"([0-9]{16})\.jsonl")
@@ -78,3 +82,16 @@ class StorePaths:
         except FileNotFoundError:
             return []
         return sorted(int(match[1]) for match in found if match)
+
+
+def read_identity(paths: StorePaths) -> str:
+    """The ledger's id as `LEDGER.json` has it; IntegrityError `ledger_missing` if it is not there or not readable."""
+    try:
+        identity = parse(paths.identity.read_bytes(), where=str(paths.identity))
+        if identity["format"] != FORMAT:
+            raise IntegrityError("ledger_missing", where=str(paths.identity), detail="another format")
+        return str(identity["ledger"])
+    except FileNotFoundError:
+        raise IntegrityError("ledger_missing", where=str(paths.identity)) from None
+    except (KeyError, TypeError):
+        raise IntegrityError("ledger_missing", where=str(paths.identity), detail="not an identity") from None

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from autopilot.kernel.errors import IntegrityError
 from autopilot.kernel.files import Files
 from autopilot.leases.book import EMPTY_BOOK, LeaseBook, apply, snapshot
-from autopilot.leases.records import LeaseRecord, MirrorLine, Snapshot, mirror_of
+from autopilot.leases.records import Grant, LeaseRecord, MirrorLine, Release, Snapshot, mirror_of
 from autopilot.leases.stored import parse_record
 from autopilot.storage.files.quarantine import Torn
 from autopilot.storage.files.record_log import LogPlace, LogRecord, RecordLog
@@ -147,3 +147,8 @@ class LeaseLog:
         """Give the file back, and forget what is held."""
         self._held.clear()
         self._log.close()
+
+
+def is_handover(record: LeaseRecord) -> bool:
+    """Whether the record comes from a move's line, which is the record of it."""
+    return isinstance(record, (Grant, Release)) and record.how == "move"

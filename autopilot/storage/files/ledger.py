@@ -43,7 +43,8 @@ class LedgerParts:
 class SegmentLedger:
     """The head of the ledger, and what was folded of it: `state`, up to the line `shown`.
 
-    `mirrored` is the last lease-log record that the lines repeat.
+    `mirrored` is the last lease-log record that the lines repeat. `foreign`: lines were taken in that somebody else
+    wrote, and perhaps was killed before he synced them; the caller takes note of it.
     """
 
     def __init__(self, parts: LedgerParts, seen: Callable[[LedgerEntry], None]) -> None:
@@ -51,6 +52,7 @@ class SegmentLedger:
         self.shown = Head()
         self.state: Any = None
         self.mirrored = 0
+        self.foreign = False
         self._parts = parts
         self._seen = seen
         self._file: LineFile | None = None
@@ -95,7 +97,9 @@ class SegmentLedger:
 
     def is_unchanged(self) -> bool:
         """Whether there is nothing to catch up with. A full segment may have a successor, and is looked at."""
-        return self._file is not None and len(self._leaves) < SEGMENT_ENTRIES and self._file.is_unchanged()
+        if self._file is None or self.foreign:
+            return False
+        return len(self._leaves) < SEGMENT_ENTRIES and self._file.is_unchanged()
 
     def append(self, draft: Draft, ts: str) -> LedgerEntry:
         """Write the line of `draft` after the head, without a sync; `fold` it once it may be shown."""
@@ -221,6 +225,8 @@ class SegmentLedger:
             raise
         self.head = self.shown = found.head
         self._leaves.extend(found.leaves)
+        # A segment's first line was on the disk before the segment had its name.
+        self.foreign = self.foreign or (bool(found.leaves) and len(self._leaves) > 1)
         file.size += found.consumed
         if len(self._leaves) > SEGMENT_ENTRIES:
             self.close()

@@ -1,9 +1,13 @@
 """The one lock over ledger and lease log.
 
 `flock` on a kept descriptor where the system has it: it costs half a microsecond, and the kernel gives it back when a
-process dies, so that no lock is ever stale. The kernel does not hand it to who waits longest: whoever has just given it
-back would mostly be the next to have it. So one takes a place in a queue first, a second lock beside the first, and
-keeps it until the first is had. A call that would wait longer than the limit is refused: the holder may be stopped.
+process dies. The lock is the descriptor's, though, and outlives the process in whoever else has that descriptor open: a
+child that was forked. So the descriptors are closed in a forked child and in a program that is started, and no lock is
+stale; a child that was forked past Python's own `os.fork` keeps them, and with them a dead parent's lock until it ends.
+
+The kernel does not hand the lock to who waits longest: whoever has just given it back would mostly be the next to have
+it. So one takes a place in a queue first, a second lock beside the first, and keeps it until the first is had. A call
+that would wait longer than the limit is refused: the holder may be stopped.
 Elsewhere filelock stands in, with its soft fallback off (a soft lock may be held twice).
 
 A lock belongs to the process that opened it: after a fork the child opens the file anew, because both would share
@@ -31,6 +35,26 @@ except ImportError:  # pragma: no cover - Windows
 QUEUE_NAME = "queue"
 
 _OPEN = os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC
+
+_opened: set[int] = set()
+"""The descriptors that this process has open for locks."""
+
+
+def _close(descriptor: int) -> None:
+    # In this order: a child that is forked in between must not close what has the number by then.
+    _opened.discard(descriptor)
+    os.close(descriptor)
+
+
+def _close_inherited() -> None:
+    """In a forked child: have no part in the parent's locks, which would last as long as the child otherwise."""
+    while _opened:
+        with contextlib.suppress(OSError):
+            os.close(_opened.pop())
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows
+    os.register_at_fork(after_in_child=_close_inherited)
 
 
 class StoreLock:
@@ -70,22 +94,27 @@ class StoreLock:
             return self._waited(mode)
         except OSError as error:
             raise storage_error(error, self._path) from error
+        except BaseException:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # interrupted: it may be had
+            raise
         return descriptor
 
     def release(self, hold: int) -> None:
-        """Give back what `acquire` took."""
+        """Give back what `acquire` took. What a parent process took is not given back by a forked child."""
         if fcntl is None:  # pragma: no cover - Windows
             self._portable.release()
+        elif self._process != os.getpid():
+            return
         elif hold == self._descriptor:
             fcntl.flock(hold, fcntl.LOCK_UN)
         else:
-            os.close(hold)
+            _close(hold)
 
     def close(self) -> None:
         """Give the descriptors back."""
         for descriptor in (self._descriptor, self._queue_descriptor):
-            if descriptor >= 0:
-                os.close(descriptor)
+            if descriptor >= 0 and self._process == os.getpid():
+                _close(descriptor)
         self._descriptor = self._queue_descriptor = -1
 
     def _acquire_portably(self) -> int:  # pragma: no cover - Windows
@@ -107,15 +136,17 @@ class StoreLock:
 
     def _open(self, path: Path) -> int:
         try:
-            return os.open(path, _OPEN, 0o644)
+            descriptor = os.open(path, _OPEN, 0o644)
         except OSError as error:
             raise storage_error(error, path) from error
+        _opened.add(descriptor)
+        return descriptor
 
     def _waited(self, mode: int) -> int:
         """A descriptor of its own that holds the lock, after waiting for a place in the queue and then for the lock.
 
-        flock has no time limit, so a thread waits. If the limit passes first, that thread gives the lock back as
-        soon as it gets it.
+        flock has no time limit, so a thread waits. If the limit passes first, or the caller is interrupted, that thread
+        gives the lock back as soon as it gets it.
         """
         descriptor, place = self._open(self._path), self._open(self._queue)
         turn = _Turn()
@@ -126,13 +157,19 @@ class StoreLock:
                 fcntl.flock(descriptor, mode)
             except OSError as error:
                 turn.error = error
-            os.close(place)
+            _close(place)
             if not turn.come():
-                os.close(descriptor)
+                _close(descriptor)
 
         # Not a `Thread`: to start one costs three times as much, and several times as long, as this whole wait.
         _thread.start_new_thread(wait, ())
-        if not turn.wait(self._wait_seconds):
+        try:
+            arrived = turn.wait(self._wait_seconds)
+        except BaseException:
+            if not turn.give_up():
+                _close(descriptor)
+            raise
+        if not arrived and turn.give_up():
             raise StorageError(
                 "lock_timeout",
                 where=str(self._path),
@@ -140,7 +177,7 @@ class StoreLock:
                 retryable=True,
             )
         if turn.error is not None:
-            os.close(descriptor)
+            _close(descriptor)
             raise storage_error(turn.error, self._path) from turn.error
         return descriptor
 
@@ -162,8 +199,9 @@ class _Turn:
         return wanted
 
     def wait(self, seconds: float) -> bool:
-        """Whether the lock is had within that time. If not it never will be: it is given back when it comes."""
-        if self._arrived.acquire(timeout=seconds):
-            return True
-        # It may come in this very moment.
-        return not self._decided.acquire(False)
+        """Whether the lock is had within that time. It may come in the very moment after: `give_up` tells."""
+        return self._arrived.acquire(timeout=seconds)
+
+    def give_up(self) -> bool:
+        """Whether the lock never comes: it is given back when it is had. If False it came before that."""
+        return self._decided.acquire(False)

@@ -7,8 +7,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from autopilot.kernel.callers import ENGINE, Caller
 from autopilot.kernel.canonical import sha256_hex
 from autopilot.kernel.files import Files, create_durably, make_dir_durably
+from autopilot.ledger.entry import Draft
 
 _CUT = re.compile(r"([0-9]{16})-(.+)-([0-9a-f]{64})\.bin")
 
@@ -51,3 +53,10 @@ def cut_for(folder: Path, number: int) -> list[tuple[str, Torn]]:
     return [
         (match[2], Torn(match[0], (folder / match[0]).stat().st_size, match[3])) for match in found if match is not None
     ]
+
+
+def recovered(log: str, torn: Torn, caller: Caller = ENGINE) -> Draft:
+    """The line that records what was taken out of a log."""
+    dropped = [{"name": torn.name, "bytes": torn.bytes, "sha256": torn.sha256}]
+    data = {"log": log, "cause": "torn_tail", "reason": "", "dropped": dropped, "dropped_entries": 0}
+    return Draft(kind="ledger.recovered", caller=caller, data=data)

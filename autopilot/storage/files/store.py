@@ -11,22 +11,21 @@ tried again, and nobody opens it until a person repairs it.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from autopilot.kernel.callers import ENGINE, Caller
-from autopilot.kernel.canonical import parse
 from autopilot.kernel.clock import Clock, SystemClock
-from autopilot.kernel.errors import IntegrityError, StorageError
+from autopilot.kernel.errors import AutopilotError, IntegrityError, StorageError
 from autopilot.kernel.files import DiskFiles, Files
 from autopilot.kernel.ids import Draw, drawn
 from autopilot.kernel.stamps import stamp
 from autopilot.leases.book import LeaseBook
 from autopilot.leases.handover import MoveFacts, rebuild_handover
-from autopilot.leases.records import Grant, LeaseRecord, Release, must_sync
+from autopilot.leases.records import LeaseRecord, must_sync
 from autopilot.leases.terms import task_of
 from autopilot.ledger.chain import Head
 from autopilot.ledger.entry import Draft, LedgerEntry
@@ -35,12 +34,14 @@ from autopilot.ledger.store import Fold
 from autopilot.ledger.verify import Anchors, VerifyReport
 from autopilot.storage.files.commit import Commit
 from autopilot.storage.files.hint import read_hint, write_hint
+from autopilot.storage.files.layout import FORMAT as FORMAT
 from autopilot.storage.files.layout import StorePaths
-from autopilot.storage.files.leases import LeaseLog
+from autopilot.storage.files.layout import read_identity as read_identity
+from autopilot.storage.files.leases import LeaseLog, is_handover
 from autopilot.storage.files.ledger import LedgerParts, SegmentLedger, read_entries
 from autopilot.storage.files.lock import StoreLock
 from autopilot.storage.files.poison import Poison
-from autopilot.storage.files.quarantine import Torn, cut_for, kept_in
+from autopilot.storage.files.quarantine import Torn, cut_for, kept_in, recovered
 from autopilot.storage.files.record_log import LogPlace
 from autopilot.storage.files.turn import Turn
 from autopilot.storage.files.verify import verify_files
@@ -53,7 +54,6 @@ HINT_NS = 1_000_000_000
 LOCK_WAIT_SECONDS = 30.0
 TURN_TRANSACTIONS = 32
 """So many transactions of one process may follow one another before other processes have their turn."""
-FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +77,28 @@ class FileStore:
         self._poison = Poison(parts.files, paths, parts.clock)
         self.objects = ObjectStore(parts.files, paths.objects, self._poison.mark)
         self._parts = parts
+        self._quarantine = paths.quarantine
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Nothing read, nothing taken. In a forked child too: it has no part in what its parent holds and waits for.
+
+        Nothing of the parent's is closed or given back there, because a thread that the child lacks may have had it.
+        """
+        parts, paths = self._parts, self.paths
+        self._process = os.getpid()
         self._lock = StoreLock(paths.lock, LOCK_WAIT_SECONDS)
         self._threads = Turn()
-        ledger = LedgerParts(parts.files, paths, ledger_id, parts.fold, self.objects)
+        ledger = LedgerParts(parts.files, paths, self.ledger_id, parts.fold, self.objects)
         self._ledger = SegmentLedger(ledger, self._notice)
-        self._leases = LeaseLog(parts.files, LogPlace(paths.leases, paths.quarantine, ledger_id))
+        self._leases = LeaseLog(parts.files, LogPlace(paths.leases, paths.quarantine, self.ledger_id))
         self._commit = Commit(self._ledger, self._leases, parts.fold, self._threads, self._poison.mark)
         self._hold: int | None = None
         self._leaving: list[Lock] = []
         self._served = 0
-        self._quarantine = paths.quarantine
         self._moves: dict[str, MoveFacts] = {}
         self._fences: dict[str, int] = {}
-        self._cuts = -1
+        self._cuts = self._hint_seq = -1
         self._hinted = Head()
         self._hinted_ns = 0
 
@@ -114,13 +123,16 @@ class FileStore:
     def view(self) -> View:
         """State, head and lease book as they are now; no lock is kept and nothing is written.
 
-        Nothing is in it that a power loss could take, but for what rides unsynced and can be made again. Both logs only
-        grow: while neither has, what was read last is the present, and the lock file need not be asked.
+        No line is in it that a power loss could take, but for what rides unsynced and can be made again; where others
+        wrote, that costs a sync. A lease may be in it whose grant was never told, its writer killed before its sync.
+        Both logs only grow: while neither has, what was read last is the present, and the lock file need not be asked.
         """
         self._take_turn()
         try:
             self._poison.refuse()
             if self._hold is not None or (self._ledger.is_unchanged() and self._leases.is_unchanged()):
+                if self._commit.foreign:
+                    self._commit.settle()
                 return self._shown()
         finally:
             self._threads.release()
@@ -183,8 +195,15 @@ class FileStore:
             self._roll()
         if checked:
             require_fence(self._leases.book, draft)
-        entry = ledger.append(draft, stamp(self._parts.clock.wall()))
-        self._commit.add(entry, sync=sync)
+        head = ledger.head
+        try:
+            entry = ledger.append(draft, stamp(self._parts.clock.wall()))
+            self._commit.add(entry, sync=sync)
+        except BaseException as error:
+            # Interrupted, the line may stand and be in no state. Any other error left nothing behind.
+            if ledger.head is not head or not isinstance(error, AutopilotError):
+                self._commit.forget()
+            raise
         return entry
 
     def _roll(self) -> None:
@@ -237,9 +256,11 @@ class FileStore:
             self._exit(error)
             raise
 
-    def _end(self, error: BaseException | None) -> None:
+    def _end(self, error: BaseException | None, losses: int) -> None:
         """Leave it, whatever happened in it, once its lines and all that it saw are on the disk."""
         try:
+            if error is None:
+                self._commit.require(losses)
             if self._commit.stand():
                 return
         except BaseException as failure:
@@ -274,7 +295,7 @@ class FileStore:
             try:
                 woken = bed.acquire(timeout=LOCK_WAIT_SECONDS)
             finally:
-                self._threads.acquire()
+                self._threads.retake()
             if not woken:
                 raise StorageError("lock_timeout", where="this process", retryable=True)
 
@@ -296,6 +317,8 @@ class FileStore:
 
     def _take_turn(self) -> None:
         """The thread lock: one call at a time decides and writes in this process."""
+        if self._process != os.getpid():
+            self._begin_anew()
         if not self._threads.acquire(LOCK_WAIT_SECONDS):
             raise StorageError("lock_timeout", where="this process", retryable=True)
 
@@ -311,8 +334,22 @@ class FileStore:
         """What others appended, read only."""
         if self._commit.unshown:
             self._commit.settle()  # left behind by a call that was interrupted
-        self._ledger.catch_up(self._anchors, recover=False)
+        self._take_in_lines(recover=False)
         self._leases.catch_up()
+        if self._commit.foreign:
+            behind = self._commit.synced.seq > self._hinted.seq
+            self._commit.settle()
+            # Who only reads leaves no hint.
+            self._hinted = self._hinted if behind else self._commit.synced
+
+    def _take_in_lines(self, *, recover: bool) -> Torn | None:
+        """The ledger's `catch_up`; what it found waits for a sync, but for what the hint names."""
+        torn = self._ledger.catch_up(self._anchors, recover=recover)
+        if self._ledger.foreign:
+            self._ledger.foreign = False
+            if self._ledger.head.seq > self._hint_seq:
+                self._commit.add_foreign()
+        return torn
 
     def _catch_up(self, *, repaired: bool = False) -> None:
         """Take in what is new in both logs. A torn tail is kept in quarantine, cut, and put on record.
@@ -321,7 +358,7 @@ class FileStore:
         """
         if self._commit.unshown:
             self._commit.settle()
-        torn = self._ledger.catch_up(self._anchors, recover=True) is not None
+        torn = self._take_in_lines(recover=True) is not None
         torn = self._leases.catch_up(recorded_at=self._next_line() + torn) is not None or torn
         kept = kept_in(self.paths.quarantine)
         if torn or not (repaired or kept == self._cuts):
@@ -339,7 +376,11 @@ class FileStore:
     def _mend(self) -> None:
         """Give each log what a crash took from it and the other still has."""
         self._rebuild_handovers()
-        for line in self._leases.unmirrored(self._ledger.mirrored):
+        lines = self._leases.unmirrored(self._ledger.mirrored)
+        if lines:
+            # Who wrote the records was killed, perhaps before their sync: the ledger may not outlast them.
+            self._leases.sync()
+        for line in lines:
             self._append(draft_of(line), sync=False, checked=False)
         if self._leases.wants_compaction():
             # The log forgets its records: the ledger's repetition of them has to be safe first.
@@ -375,6 +416,7 @@ class FileStore:
 
     def _anchors(self) -> Anchors:
         hint = read_hint(self.paths.head, self.ledger_id) or Head()
+        self._hint_seq = hint.seq
         return Anchors(hint.seq, hint.hash, self._parts.floor)
 
     def _hint(self) -> None:
@@ -399,21 +441,23 @@ class FileStore:
 class FileTransaction:
     """The one way to write, while the lock is held."""
 
-    __slots__ = ("_open", "_store")
+    __slots__ = ("_losses", "_open", "_process", "_store")
 
     def __init__(self, store: FileStore) -> None:
         self._store = store
         self._open = False
+        self._losses = self._process = 0
 
     def __enter__(self) -> FileTransaction:
         self._store._begin()
-        self._open = True
+        self._open, self._process, self._losses = True, os.getpid(), self._store._commit.losses
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if self._open:
+        # A forked child leaves what its parent has entered, and has no part in it.
+        if self._open and self._process == os.getpid():
             self._open = False
-            self._store._end(error)
+            self._store._end(error, self._losses)
 
     @property
     def state(self) -> Any:
@@ -449,30 +493,5 @@ class FileTransaction:
         return self._store._record(record, sync=must_sync(record) if sync is None else sync)
 
     def _require_open(self) -> None:
-        if not self._open:
-            raise RuntimeError("the transaction is over")
-
-
-def is_handover(record: LeaseRecord) -> bool:
-    """Whether the record comes from a move's line, which is the record of it."""
-    return isinstance(record, (Grant, Release)) and record.how == "move"
-
-
-def recovered(log: str, torn: Torn, caller: Caller = ENGINE) -> Draft:
-    """The line that records what was taken out of a log."""
-    dropped = [{"name": torn.name, "bytes": torn.bytes, "sha256": torn.sha256}]
-    data = {"log": log, "cause": "torn_tail", "reason": "", "dropped": dropped, "dropped_entries": 0}
-    return Draft(kind="ledger.recovered", caller=caller, data=data)
-
-
-def read_identity(paths: StorePaths) -> str:
-    """The ledger's id as `LEDGER.json` has it; IntegrityError `ledger_missing` if it is not there or not readable."""
-    try:
-        identity = parse(paths.identity.read_bytes(), where=str(paths.identity))
-        if identity["format"] != FORMAT:
-            raise IntegrityError("ledger_missing", where=str(paths.identity), detail="another format")
-        return str(identity["ledger"])
-    except FileNotFoundError:
-        raise IntegrityError("ledger_missing", where=str(paths.identity)) from None
-    except (KeyError, TypeError):
-        raise IntegrityError("ledger_missing", where=str(paths.identity), detail="not an identity") from None
+        if not self._open or self._process != os.getpid():
+            raise RuntimeError("the transaction is over, or another process's")

@@ -29,13 +29,33 @@ class Turn:
             # It was given back before we stood in the queue. Nobody else takes places out of it now.
             self._queue.remove(place)
             return True
-        if place.acquire(timeout=seconds):
-            return True
+        try:
+            had = place.acquire(timeout=seconds)
+        except BaseException:
+            if not self._leave(place):
+                self.release()  # it was handed to us, and we do not want it any more
+            raise
+        return had or not self._leave(place)
+
+    def retake(self) -> None:
+        """`acquire` for who may not go on without it: an interruption of the wait is raised when the turn is had."""
+        interruption: BaseException | None = None
+        while True:
+            try:
+                self.acquire()
+                break
+            except BaseException as error:  # noqa: BLE001 - raised below
+                interruption = error
+        if interruption is not None:
+            raise interruption
+
+    def _leave(self, place: Lock) -> bool:
+        """Give up a place in the queue; False if the turn was handed to it already."""
         try:
             self._queue.remove(place)
         except ValueError:
-            return True  # handed to us at the last moment
-        return False
+            return False
+        return True
 
     def release(self) -> None:
         """Hand the turn on, or give it back."""

@@ -47,6 +47,15 @@ class LeaseRows:
         """Read everything anew next time."""
         self.book, self.first, self.seq, self.hash = EMPTY_BOOK, 0, -1, ZERO_HASH
 
+    @property
+    def place(self) -> tuple[LeaseBook, int, int, str]:
+        """Book and ends as they are; set again, everything after it is forgotten."""
+        return self.book, self.first, self.seq, self.hash
+
+    @place.setter
+    def place(self, place: tuple[LeaseBook, int, int, str]) -> None:
+        self.book, self.first, self.seq, self.hash = place
+
     def catch_up(self, ask: Ask, row: HeadRow) -> None:
         """Take in the records up to the head row's; IntegrityError `lease_log_corrupt`."""
         if (self.first, self.seq, self.hash) == (row.lease_first, row.lease_seq, row.lease_hash):

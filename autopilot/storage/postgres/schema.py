@@ -2,7 +2,7 @@
 
 Migrations are numbered SQL files, applied in order in one transaction under an advisory lock, each recorded with its
 digest. The role that applies them owns the tables; the role that autopilot works as is only granted what appending
-needs, so that it can neither change nor remove what was appended.
+needs, so that it can neither change nor remove what was appended. Head row and lease log it can damage: readers refuse.
 """
 
 from __future__ import annotations
@@ -35,7 +35,11 @@ _GRANTS = (
     "GRANT USAGE ON SCHEMA autopilot TO {role}",
     "GRANT SELECT ON autopilot.migration TO {role}",
     "GRANT SELECT, INSERT ON autopilot.ledger, autopilot.entry, autopilot.object TO {role}",
-    "GRANT SELECT, INSERT, UPDATE ON autopilot.head, autopilot.checkpoint TO {role}",
+    "GRANT SELECT, INSERT ON autopilot.head, autopilot.checkpoint TO {role}",
+    # An earlier version granted all columns.
+    "REVOKE UPDATE ON autopilot.head, autopilot.checkpoint FROM {role}",
+    "GRANT UPDATE (seq, hash, range, lease_first, lease_seq, lease_hash, moved_to) ON autopilot.head TO {role}",
+    "GRANT UPDATE (note) ON autopilot.checkpoint TO {role}",
     "GRANT SELECT, INSERT, DELETE ON autopilot.lease_record TO {role}",
 )
 

@@ -56,6 +56,9 @@ SELECT set_config('search_path', 'pg_catalog, pg_temp', false),
        set_config('bytea_output', 'hex', false)
 """
 _LOOK = "SELECT current_setting('synchronous_commit'), current_setting('search_path'), pg_is_in_recovery()"
+UNREADABLE = "the driver cannot read the address"
+UNRESOLVED = "the host's name cannot be resolved"
+WITHHELD = "what the driver says is not shown: it has a password of the address in it"
 _AGAIN = (errors.LockNotAvailable, errors.QueryCanceled, errors.DeadlockDetected, errors.SerializationFailure)
 
 
@@ -63,11 +66,14 @@ def connect(address: Address) -> Connection:
     """A connection in autocommit mode, set up and checked. StorageError `store_unreachable`."""
     try:
         wanted = _DEFAULTS | {k: v for k, v in conninfo_to_dict(address.url).items() if v is not None}
+    except psycopg.Error:
+        raise StorageError("store_unreachable", where=address.shown, detail=UNREADABLE) from None
+    try:
         connection = psycopg.connect(**wanted, autocommit=True)
     except psycopg.Error as error:
-        raise StorageError(
-            "store_unreachable", where=address.shown, detail=_plain(error), retryable=True
-        ) from None  # the cause could show the URL
+        detail = _told(error, address)
+        # The cause could show the URL.
+        raise StorageError("store_unreachable", where=address.shown, detail=detail, retryable=True) from None
     try:
         connection.execute(_SET_UP)
         commit, path, standby = connection.execute(_LOOK).fetchone() or ("", "", True)
@@ -153,7 +159,7 @@ def storage_error_of(
     error: psycopg.Error, address: Address, connection: psycopg.Connection[Any] | None
 ) -> AutopilotError:
     """What the driver's error means here. Its text goes along, its statement and values do not."""
-    where, detail = address.shown, _plain(error)
+    where, detail = address.shown, _told(error, address)
     lost = connection is None or connection.closed or connection.pgconn.status != pq.ConnStatus.OK
     if isinstance(error, _AGAIN):
         return StorageError("lock_timeout", where=where, detail=detail, retryable=True)
@@ -168,6 +174,16 @@ def storage_error_of(
     if lost or isinstance(error, psycopg.OperationalError):
         return StorageError("store_lost", where=where, detail=detail, retryable=True)
     return StorageError("storage_failed", where=where, detail=detail)
+
+
+def _told(error: psycopg.Error, address: Address) -> str:
+    """What may be shown of the error: a constant where the driver repeats what it was given."""
+    said = _plain(error)
+    if said.startswith("failed to resolve host"):
+        return UNRESOLVED
+    if any(secret in str(error) or secret in said for secret in address.secrets):
+        return WITHHELD
+    return said
 
 
 def _plain(error: psycopg.Error) -> str:

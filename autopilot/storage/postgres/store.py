@@ -151,6 +151,7 @@ class PostgresStore:
         self._take_turn()
         try:
             row, us = self._locked()
+            self._require_here(row)
             # Under the lock: what was read before it was had may be old.
             self._catch_up(self._ask_held, row)
             self._inside = threading.get_ident()
@@ -181,7 +182,7 @@ class PostgresStore:
                 now = connection.execute(NOW_US)
                 rows = head.fetchall()
                 (us,) = now.fetchone() or (0,)
-        return self._head_row(rows), int(us)
+        return self._existing(rows), int(us)
 
     def _ask_held(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         if self._held is None:
@@ -253,7 +254,8 @@ class PostgresStore:
     def _stands(self, written: _Written) -> bool:
         """Whether the lost commit took place. StorageError `commit_unknown` where nobody can be asked.
 
-        The head row is had only when the lost session is over: the answer is final.
+        The head row is had only when the lost session is over: the answer is final. Also where the ledger has gone
+        elsewhere since: its lines stay here, and who wrote one must not hear that it does not stand.
         """
         give_up = time.monotonic() + LOOK_UP_SECONDS
         while True:
@@ -261,8 +263,9 @@ class PostgresStore:
                 row, _ = self._lock_head()
                 stands = self._look_up(written, row)
                 self._roll_back()
-            except StorageError as error:
-                if time.monotonic() > give_up or not error.retryable:
+            except AutopilotError as error:
+                again = isinstance(error, StorageError) and error.retryable
+                if time.monotonic() > give_up or not again:
                     detail = f"{error.code}: {error.detail}"
                     raise StorageError("commit_unknown", where=self.address.shown, detail=detail) from None
                 time.sleep(LOOK_AGAIN_SECONDS)
@@ -285,17 +288,19 @@ class PostgresStore:
     # --- reading
 
     def _look(self) -> None:
-        row = self._head_row(self._writing.rows(SELECT_HEAD, self.ledger_id))
+        row = self._existing(self._writing.rows(SELECT_HEAD, self.ledger_id))
+        self._require_here(row)
         self._catch_up(self._writing.rows, row)
 
-    def _head_row(self, rows: list[tuple[Any, ...]]) -> HeadRow:
+    def _existing(self, rows: list[tuple[Any, ...]]) -> HeadRow:
         if not rows:
             detail = f"no ledger {self.ledger_id}"
             raise IntegrityError("ledger_missing", where=self.address.shown, detail=detail)
-        row = HeadRow.of(rows[0])
+        return HeadRow.of(rows[0])
+
+    def _require_here(self, row: HeadRow) -> None:
         if row.moved_to:
             raise ContractError("store_moved", where=self.address.shown, detail=f"it is in {row.moved_to}")
-        return row
 
     def _catch_up(self, ask: Ask, row: HeadRow) -> None:
         self._ledger.catch_up(ask, row, Anchors(floor=self._floor))
@@ -364,6 +369,18 @@ class _Written:
         return bool(self.lines or self.records)
 
 
+@contextlib.contextmanager
+def _both_or_none(written: _Written, leases: LeaseRows) -> Iterator[None]:
+    """Take back the lease records of the block where it fails: the line that repeats the last was not made."""
+    records, compacted, at = len(written.records), written.compacted, leases.place
+    try:
+        yield
+    except BaseException:
+        del written.records[records:]
+        written.compacted, leases.place = compacted, at
+        raise
+
+
 class RowTransaction:
     """The one way to write, while the head row is held. What it appends stands once the block has ended."""
 
@@ -413,17 +430,20 @@ class RowTransaction:
         return self._add(written, draft)
 
     def record_lease(self, record: LeaseRecord, *, sync: bool | None = None) -> int:
-        """One record on the lease log, and the ledger line that repeats it; the record's number."""
+        """One record on the lease log, and the ledger line that repeats it; the record's number. Both stand or none."""
         del sync
         written, leases = self._open(), self._store._leases
-        if leases.wants_compaction():
-            written.records.extend(leases.compacted())
-            written.compacted = True
-        written.records.append(leases.append(record))
-        line = mirror_of(record, leases.book.wal_seq)
-        if line is not None:
+        if mirror_of(record, 0) is not None:
+            # First: it may fail, and is nothing by halves.
             self._make_room(written)
-            self._add(written, draft_of(line))
+        with _both_or_none(written, leases):
+            if leases.wants_compaction():
+                written.records.extend(leases.compacted())
+                written.compacted = True
+            written.records.append(leases.append(record))
+            line = mirror_of(record, leases.book.wal_seq)
+            if line is not None:
+                self._add(written, draft_of(line))
         return leases.book.wal_seq
 
     def leave(self, to: str) -> None:

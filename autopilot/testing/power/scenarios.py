@@ -290,7 +290,7 @@ SCENARIOS = (
     Scenario("repair-damage", (repaired, some_lines), _BASE, wrong_line, _DAMAGED, on_record=True, cause="repair"),
     Scenario("repair-leases", (repaired, leased), (*_BASE, leased), lost_leases, _DAMAGED, on_record=True),
     Scenario("repair-unsynced", (fails_to_sync, repaired, leased), (*_BASE, taken)),
-    Scenario("recover-renew", (renewed_again,), (*_BASE, taken, renewed), torn_leases, on_record=True),
+    Scenario("recover-renew", (renewed_again,), (*_BASE, taken, some_lines, renewed), torn_leases, on_record=True),
     Scenario("checkpoint", (published, some_lines, published), _BASE),
     Scenario("rotate-key", (rotated, some_lines, published), (*_BASE, published)),
     Scenario("export", (published, exported, some_lines), _BASE),

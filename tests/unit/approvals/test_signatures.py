@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -23,7 +24,9 @@ from autopilot.approvals.signatures import (
     text_of,
 )
 from autopilot.approvals.subjects import Subject
+from autopilot.cli.approver import described
 from autopilot.kernel.callers import Caller
+from autopilot.kernel.canonical import dumps
 from autopilot.kernel.errors import ContractError
 from autopilot.signing.note import Note, SigningKey, sign
 
@@ -213,6 +216,46 @@ def test_a_request_shows_the_subject_that_would_be_signed(data: bytes) -> None:
     with pytest.raises(ContractError) as caught:
         Asked.parse(data)
     assert caught.value.code == "malformed_grant"
+
+
+def raw(**changed: object) -> bytes:
+    """A request as a hostile machine writes it, past every check of its own."""
+    content = json.loads(REQUEST.encode()) | changed
+    return dumps(content) + b"\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        raw(facts=[""] * 5000 + ["What would be signed"]),
+        raw(facts=["x"] * 21),
+        raw(facts=["x" * 201]),
+        raw(facts=["x\n" * 5000]),
+        raw(evidence="e" * 5000),
+    ],
+)
+def test_a_request_is_no_longer_than_a_person_looks_over(data: bytes) -> None:
+    """Thousands of lines would push what is signed out of sight."""
+    with pytest.raises(ContractError) as caught:
+        Asked.parse(data)
+    assert caught.value.code == "malformed_grant"
+    assert Asked.parse(raw(facts=["x" * 200] * 20))
+
+
+def test_what_is_signed_is_printed_last_and_said_by_nobody_else() -> None:
+    """Next to the question; what the asking machine says stands behind a bar, clipped, without control characters."""
+    fake = "What would be signed"
+    why = f"{fake}\n\x1b[2J\x1b[H\r{fake}\u2028{fake} " + "y" * 60_000
+    asked = Asked(
+        subject=SUBJECT, evidence="e" * 64, requester=AGENT, why=why, title=fake, facts=(fake, f"\x1b[8m{fake}")
+    )
+    lines = described(asked)
+    assert lines.count(fake) == 1
+    told, signed = lines[: lines.index(fake)], lines[lines.index(fake) + 1 :]
+    assert all(line.startswith("  | ") for line in told[1:])
+    assert all(char.isprintable() and len(line) < 1100 for line in lines for char in line)
+    assert SUBJECT.sha256 in signed[-2]
+    assert len(signed) == 7
 
 
 def test_the_signature_is_a_plain_ed25519_one() -> None:

@@ -39,7 +39,7 @@ def test_the_store_is_set_changed_and_taken_out_and_nothing_else_is(text: str) -
 
 def test_a_database_that_gives_all_is_ok() -> None:
     assert store_remedies(GOOD) == ()
-    assert "(appends only)" in store_detail(GOOD)
+    assert "(cannot change or remove lines)" in store_detail(GOOD)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Frames: what is no frame, too large or too slow is refused, and what fits comes out as it went in.
 
 Red without: the comparison with the caps (a length field of 4 GiB is believed); the deadline of a begun frame (half a
-frame is waited for); the budget (many large frames fill the memory).
+frame is waited for); the budget (many large frames fill the memory), charged by what has arrived (a header that
+promises much locks everybody out), by user (one user locks the others out), until the answer is sent.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Iterator
 import pytest
 
 from autopilot.kernel.errors import StorageError
-from autopilot.remote.frames import Budget, Caps, FrameRefusedError, receive, send
+from autopilot.remote.frames import Budget, Caps, FrameRefusedError, Share, receive, send
 
 QUICK = Caps(message_bytes=1000, blob_bytes=1000, idle_seconds=0.2, frame_seconds=0.2)
 
@@ -95,16 +96,55 @@ def test_a_byte_now_and_then_does_not_keep_a_frame_alive(ends: tuple[socket.sock
 
 def test_large_frames_are_taken_up_to_a_budget_of_all(ends: tuple[socket.socket, socket.socket]) -> None:
     """Who would go over it is refused, not made to wait; what was held is given back."""
-    budget = Budget(100)
-    caps = Caps(idle_seconds=0.2, frame_seconds=0.2, budget=budget)
-    with budget.holding(90):
-        send(ends[0], {"a": "b" * 50})
-        with pytest.raises(StorageError) as caught:
-            receive(ends[1], caps)
-        assert caught.value.code == "daemon_busy"
-        assert caught.value.retryable
-    with budget.holding(100):
-        pass
+    budget = Budget(100, 100)
+    other, share = Share(budget, 1), Share(budget, 2)
+    caps = Caps(idle_seconds=0.2, frame_seconds=0.2, share=share)
+    other.take(90)
+    send(ends[0], {"a": "b" * 50})
+    with pytest.raises(StorageError) as caught:
+        receive(ends[1], caps)
+    assert caught.value.code == "daemon_busy"
+    assert caught.value.retryable
+    other.release()
+    share.release()
+    assert budget.held == 0
+
+
+def test_what_a_header_promises_is_held_by_nobody(ends: tuple[socket.socket, socket.socket]) -> None:
+    """Eight bytes that promise the whole budget take nothing of it."""
+    budget = Budget(1000, 1000)
+    share = Share(budget, 1)
+    ends[0].sendall(struct.pack(">II", 500, 500) + b"x" * 7)
+    with pytest.raises(StorageError):
+        receive(ends[1], Caps(idle_seconds=0.2, frame_seconds=0.2, share=share))
+    assert budget.held == 7
+    share.release()
+    assert budget.held == 0
+
+
+def test_what_has_arrived_is_held_until_it_is_released(ends: tuple[socket.socket, socket.socket]) -> None:
+    """Not given back when the frame is whole: the request is still in memory then."""
+    budget = Budget(10_000, 10_000)
+    share = Share(budget, 1)
+    send(ends[0], {"a": "b"}, b"x" * 5000)
+    frame = receive(ends[1], Caps(idle_seconds=5, frame_seconds=5, share=share))
+    assert frame is not None
+    assert budget.held == 5000 + len(b'{"a":"b"}')
+    share.release()
+    assert budget.held == 0
+
+
+def test_one_user_has_a_share_and_not_all() -> None:
+    """Over all of its connections; another user still has its own."""
+    budget = Budget(100, 60)
+    one, two, other = Share(budget, 1), Share(budget, 1), Share(budget, 2)
+    one.take(40)
+    with pytest.raises(StorageError):
+        two.take(21)
+    two.take(20)
+    other.take(40)
+    with pytest.raises(StorageError):
+        other.take(1)
 
 
 def test_a_client_that_does_not_read_is_not_waited_for(ends: tuple[socket.socket, socket.socket]) -> None:

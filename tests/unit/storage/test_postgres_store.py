@@ -4,6 +4,8 @@ Red without:
 - `FOR UPDATE` on the head row: `test_several_sessions_make_one_chain`
 - `clock_timestamp()` (with `now()`): `test_time_is_asked_after_the_wait_for_the_head_row`
 - the look-up of a lost commit: `test_a_commit_whose_answer_is_lost_stands_once`
+- the look-up before `moved_to` is judged: `test_a_line_that_stands_is_not_reported_as_moved`
+- room made first, records taken back (`_both_or_none`): `test_no_lease_stands_without_its_line`
 - the fence check: `test_a_holder_on_another_machine_is_fenced_out`
 - the transaction's own connection (with any that lives): `test_nothing_is_written_on_another_connection`
 """
@@ -259,6 +261,82 @@ def test_the_same_for_what_is_in_the_lease_log_alone(store: PostgresStore, slam:
         mine.close()
 
 
+def test_a_line_that_stands_is_not_reported_as_moved(store: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The answer is lost, and before it can be looked up the ledger goes elsewhere.
+    mine, real = again(store), PostgresStore._store
+
+    def lost(self: PostgresStore, written: Any) -> None:
+        real(self, written)
+        if self is mine:
+            with store.transaction() as tx:
+                tx.append(a_draft(1))
+                tx.leave("elsewhere")
+            raise StorageError("store_lost", where="here", retryable=True)
+
+    monkeypatch.setattr(PostgresStore, "_store", lost)
+    with mine.transaction() as tx:
+        assert tx.append(a_draft()).seq == 1
+    for use in (mine.view, lambda: mine.transaction().__enter__()):
+        with pytest.raises(ContractError) as caught:
+            use()
+        assert caught.value.code == "store_moved"
+    assert store.verify().entries == 3
+
+
+def test_a_lost_line_of_a_ledger_that_moved_is_lost(store: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, real = again(store), PostgresStore._store
+
+    def lost(self: PostgresStore, written: Any) -> None:
+        if self is not mine:
+            real(self, written)
+            return
+        self._roll_back()
+        with store.transaction() as tx:
+            tx.append(a_draft(1))
+            tx.leave("elsewhere")
+        raise StorageError("store_lost", where="here", retryable=True)
+
+    monkeypatch.setattr(PostgresStore, "_store", lost)
+    with pytest.raises(StorageError) as caught, mine.transaction() as tx:
+        tx.append(a_draft())
+    assert caught.value.code == "store_lost"
+    assert store.verify().entries == 2
+
+
+@pytest.mark.parametrize("records", [100, 0], ids=["alone", "with a sum of the lease log"])
+@pytest.mark.parametrize("where", ["room", "line"])
+def test_no_lease_stands_without_its_line(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch, where: str, records: int
+) -> None:
+    with store.transaction() as tx:
+        grant(tx)
+    before, rows = store.view(), store._leases.place
+    with monkeypatch.context() as patched:
+        patched.setattr("autopilot.storage.postgres.lease_rows.COMPACT_RECORDS", records)
+        if where == "room":
+            patched.setattr(store._ledger, "is_full", lambda: True)
+            patched.setattr(store.objects, "put", _lost)
+        else:
+            patched.setattr("autopilot.storage.postgres.store.draft_of", _lost)
+        with pytest.raises(StorageError) as caught, store.transaction() as tx:  # noqa: PT012 - one transaction
+            if where == "line":
+                tx.append(a_draft())
+            grant(tx, OTHER, at=Moment(NOW.boot_ns + 10**12, NOW.boot_id))
+    assert caught.value.code == "store_lost"
+    assert store._leases.place == rows
+    for one in (store, again(store)):
+        assert one.view().leases == before.leases
+        assert one.view().head.seq == before.head.seq + (where == "line")
+    with store.transaction() as tx:
+        grant(tx, OTHER, at=Moment(NOW.boot_ns + 10**12, NOW.boot_id))
+    assert store.verify().intact
+    assert again(store)._ledger.mirrored == again(store).view().leases.wal_seq
+
+
+def _lost(*_: object) -> Any:
+    raise StorageError("store_lost", where="here", retryable=True)
+
+
 def test_whom_nobody_can_tell_is_told_that_nobody_knows(store: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("autopilot.storage.postgres.store.LOOK_UP_SECONDS", 0.3)
     with LossyDoor(store.address.url) as door:
@@ -392,6 +470,36 @@ def test_the_head_only_moves_on(store: PostgresStore, database: Any) -> None:
         other.execute("DELETE FROM autopilot.head WHERE ledger = %s", (store.ledger_id,))
 
 
+@pytest.mark.parametrize(
+    "text", ["head SET ledger = ledger", "checkpoint SET size = size", "checkpoint SET ledger = ''"]
+)
+def test_the_role_may_update_no_more_columns_than_appending_needs(own_database: Any, text: str) -> None:
+    schema.set_up(Address(own_database.owner), grant_to=("autopilot_app",))  # again, as after an update
+    with psycopg.connect(own_database.app) as other, pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
+        other.execute(f"UPDATE autopilot.{text}")
+    assert "permission denied" in str(caught.value)
+
+
+# What the role that appends can do beside autopilot, and what the next reader says: the table in the reference.
+STOPS = {
+    "UPDATE autopilot.head SET moved_to = 'nowhere' WHERE ledger = '{}'": "store_moved",
+    "DELETE FROM autopilot.lease_record WHERE ledger = '{}'": "lease_log_corrupt",
+    "UPDATE autopilot.head SET seq = seq + 1 WHERE ledger = '{}'": "truncated",
+}
+
+
+@pytest.mark.parametrize("text", STOPS)
+def test_what_the_role_can_stop_is_refused_and_not_believed(own_database: Any, text: str) -> None:
+    store = begun(own_database.app)
+    with store.transaction() as tx:
+        grant(tx)
+    with psycopg.connect(own_database.app) as other:
+        other.execute(text.format(store.ledger_id))
+    with pytest.raises((ContractError, IntegrityError)) as caught:
+        again(store)
+    assert caught.value.code == STOPS[text]
+
+
 DAMAGE = {
     "a changed body": (
         "ALTER TABLE autopilot.entry DROP CONSTRAINT entry_has_its_hash;"
@@ -494,6 +602,12 @@ def test_a_role_that_there_is_not_is_named(own_database: Any) -> None:
     [
         ("postgresql://u:s3cret@h:5433/d?sslmode=require", "postgresql://u@h:5433/d?sslmode=require", True),
         ("postgresql://u@h/d?password=s3cret&host=/run", "postgresql://u@h/d?host=/run", True),
+        ("postgresql://u@h/d?scram_client_key=s3cret&sslmode=require", "postgresql://u@h/d?sslmode=require", True),
+        ("postgresql://u@h/d?oauth_client_secret=s3cret", "postgresql://u@h/d", True),
+        ("postgresql://u@h/d?options=-cx.y%3Ds3cret", "postgresql://u@h/d", True),
+        ("postgresql://u@h/d?PassWord=s3cret&sslMode=s3cret", "postgresql://u@h/d", True),
+        ("postgresql://u@h/d?p%61ssword=s3cret", "postgresql://u@h/d", True),
+        ("postgresql://u:s3cret%40x@h/d", "postgresql://u@h/d", True),
         ("postgres:///?service=autopilot", "postgres:///?service=autopilot", False),
         ("postgresql://h/d", "postgresql://h/d", False),
     ],
@@ -512,6 +626,44 @@ def test_an_error_of_the_connection_tells_no_password(database: Any) -> None:
     assert caught.value.code == "store_unreachable"
     assert "s3cret" not in told
     assert "no_such_database" in told
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://app:S3cret%zz@localhost/db",
+        "postgresql://app:S3cret%@localhost/db",
+        "postgresql://app:S3cret%00@localhost/db",
+        "postgresql://app:S3cr@tpart@localhost/db",
+        "postgresql://app:123?S3cret=@localhost/db",
+        "postgresql://app:99/S3cret@localhost/db",
+        "postgresql://app:S3\tcret@localhost/db",
+        "postgresql://app:S3 cret@localhost/db",
+        "postgresql://[S3cret@localhost/db",
+    ],
+)
+def test_a_password_that_is_not_escaped_is_refused_and_no_part_of_it_is_shown(url: str) -> None:
+    with pytest.raises(ContractError) as caught:
+        parse_address(url)
+    told = f"{caught.value} {caught.value.reasons()} {caught.value.__cause__!r}"
+    assert caught.value.code == "bad_config"
+    assert "S3" not in told
+    assert "tpart" not in told
+
+
+@pytest.mark.parametrize(
+    ("url", "detail"),
+    [
+        ("postgresql://app@localhost:1/db?not_known=T0PS3CRET", session.UNREADABLE),
+        ("postgresql://app:T0PS3CRET%zz@localhost:1/db", session.UNREADABLE),
+        ("postgresql://app@T0PS3CRET.invalid/db", session.UNRESOLVED),
+        ("postgresql://app:bogus@127.0.0.1:1/db?sslmode=bogus", session.WITHHELD),
+    ],
+)
+def test_the_drivers_own_words_about_an_address_are_not_repeated(url: str, detail: str) -> None:
+    with pytest.raises(StorageError) as caught:
+        session.connect(Address(url))
+    assert (caught.value.code, caught.value.detail) == ("store_unreachable", detail)
 
 
 @pytest.mark.parametrize(

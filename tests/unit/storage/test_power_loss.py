@@ -65,6 +65,7 @@ NEEDED = {
     "sync_dir state/ledger/seg in _cut_ledger": "repair-poisoned",
     f"sync {WAL} in _mend_leases": "repair-unsynced",
     "sync_dir state/leases in _mend_leases": "repair-unsynced",
+    f"sync {OBJECT} in ObjectStore.renew": "repair-poisoned",
     "sync state/ledger/POISONED in _repair": "repair-damage",
     "sync_dir state/ledger in _repair": "repair-poisoned",
     "sync state/keys/*.key in write_secret": "checkpoint",
@@ -83,6 +84,9 @@ NEEDED_AFTER_KILL = {
     "sync_dir state/leases in RecordLog.sync_name": ("recover-leases", 15),
 }
 """Syncs of what a killed program made and did not come to sync: the scenario, and about when it is killed."""
+
+NOT_SHOWN = {"sync_dir state/evidence/.objects/* in ObjectStore.renew"}
+"""Needed where the system holds for stored what it lost of an object: no scenario here brings that about."""
 
 
 @pytest.fixture(autouse=True)
@@ -195,4 +199,4 @@ def test_every_sync_of_what_a_killed_program_made_is_missed(trials: PowerTrials,
 
 def test_every_sync_is_known(trials: PowerTrials) -> None:
     found = {site for scenario in ALL.values() for site in sync_sites(trials.record(scenario))}
-    assert found | NEEDED_AFTER_KILL.keys() == NEEDED.keys() | NEEDED_AFTER_KILL.keys()
+    assert found | NEEDED_AFTER_KILL.keys() == NEEDED.keys() | NEEDED_AFTER_KILL.keys() | NOT_SHOWN

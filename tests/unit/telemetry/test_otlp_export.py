@@ -1,7 +1,7 @@
 """OTLP over a real connection to a real receiver, good and hostile; and what a command notices of it: nothing.
 
-Red without: the bounded wait of `Sender.close`, the refusal of redirects and the bound of an answer in `collector`, and
-the own thread.
+Red without: the bounded wait of `Sender.close`, the refusal of redirects, the bound of an answer and `trust_env` in
+`collector`, and the own thread.
 """
 
 from __future__ import annotations
@@ -120,6 +120,25 @@ def test_the_environment_of_the_workspace_counts_and_not_the_processes(
         assert "x-stray" not in got.requests()[0]["headers"]
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     assert Telemetry(tmp_path, version="0", environ={}).report().otlp == "off"
+
+
+def test_neither_the_users_passwords_nor_the_processes_proxy_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / ".netrc"
+    netrc.write_text(f"default login me password {SECRET}\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(netrc))
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with receiver(tmp_path / "receiver", "ok") as got, receiver(tmp_path / "proxy", "ok") as proxy:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        telemetry = record(tmp_path / "telemetry", {"OTEL_EXPORTER_OTLP_ENDPOINT": got.url})
+        assert proxy.requests() == []
+        assert "authorization" not in {name.lower() for name in got.requests()[0]["headers"]}
+    assert telemetry.dropped == 0
 
 
 @pytest.mark.parametrize("mode", ["error", "reset", "endless", "redirect=file:///etc/passwd", "hang"])
