@@ -11,9 +11,10 @@ import signal
 import subprocess
 import sys
 import textwrap
+from typing import Any
 
 import pytest
-from governed import HUMAN, TASK, Governed, Prepare, expect_refusal
+from governed import HUMAN, OTHER, TASK, Governed, Prepare, expect_refusal
 
 from autopilot.cli.demo.honest import AGENT
 from autopilot.journal.projection import parse
@@ -101,6 +102,26 @@ def test_an_opening_leaves_a_whole_journal_alone_and_a_broken_one_to_be_read_abo
     path.unlink()
     governed.reopen()
     assert governed.task.stage == Phase.SPEC, "an opening fails over nothing that is only shown"
+
+
+def test_a_task_that_another_opens_while_the_journal_is_mended_is_in_nobodys_way(
+    at: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red without the tuple in `JournalDesk.mend`: to rebuild a file is to read on, and the state grows."""
+    governed = at(Phase.SPEC)
+    path = governed.state_dir / "journal" / f"{TASK}.jsonl"
+    whole = path.read_bytes()
+    path.unlink()
+    rebuild = governed.workspace.journal.rebuild
+
+    def meanwhile(*about: Any) -> bytes:
+        with opened(governed) as other:
+            other.tasks.open("T-2", title="Another one of shop pricing", caller=OTHER)
+        return rebuild(*about)
+
+    monkeypatch.setattr(governed.workspace.journal, "rebuild", meanwhile)
+    governed.workspace.journal.mend()
+    assert path.read_bytes() == whole
 
 
 def test_edited_caches_admit_nothing(at: Prepare) -> None:

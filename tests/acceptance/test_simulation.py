@@ -25,13 +25,13 @@ FOUND_BY = {
     "object-not-synced": (1, 60),
     "torn-tail-accepted": (1, 200),
     "sequence-check-out": (1, 100),
-    "stale-read-not-retried": (2, 150),
+    "stale-read-not-retried": (22, 150),
     "approval-not-consumed": (1, 150),
     "agent-approves": (1, 200),
     "held-task-moves": (1, 100),
     "lease-runs-out-early": (1, 60),
 }
-TRIED = 8
+TRIED = 24
 
 
 def run_in(folder: Path, seed: int, steps: int, plant: str = "") -> Outcome:
