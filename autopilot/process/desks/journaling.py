@@ -91,7 +91,7 @@ class JournalDesk:
         """
         view = self._engine.store.view()
         since = max(0, view.head.seq - _LATE_LINES)
-        # A tuple: to rebuild one file is to read the ledger, and tasks that others opened meanwhile come into the state.
+        # A tuple: to rebuild a file is to read the ledger, and tasks that others opened meanwhile come into the state.
         for task in tuple(view.state.tasks.values()):
             if task.journal_seq >= since:
                 self._engine.project(partial(self._bring_up_to_date, task))
