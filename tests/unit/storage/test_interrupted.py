@@ -74,13 +74,19 @@ def ended(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+def press_ctrl_c() -> None:
+    """Interrupt the main thread where it waits: a signal that comes just before it begins to would not wake it."""
+    time.sleep(0.2)
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
 def interrupt_when(holds: Callable[[], bool]) -> None:
     """Press Ctrl-C once it is so, and the call of the main thread that brings it about waits."""
 
     def press() -> None:
         until(holds)
         time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGINT)
+        press_ctrl_c()
 
     threading.Thread(target=press, daemon=True).start()
 
@@ -191,7 +197,7 @@ def test_an_interrupted_wait_for_the_disk_gives_no_turn_back_that_another_has(
         until(lambda: written(held) == before + 2)
         calls.start("deciding", decide)
         assert deciding.wait(WAIT_SECONDS)
-        os.kill(os.getpid(), signal.SIGINT)
+        press_ctrl_c()
         time.sleep(0.1)
         calls.start("next", lambda: append(held))
         time.sleep(0.1)
