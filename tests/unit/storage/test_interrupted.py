@@ -31,6 +31,14 @@ from tests.unit.storage.test_group_commit import WAIT_SECONDS, Calls, HeldFiles,
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 
 
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """Ctrl-C interrupts here, also where the tests were started in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class WatchedFiles(UnsyncedFiles):
     """Names the files that are synced."""
 
