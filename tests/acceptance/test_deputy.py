@@ -172,8 +172,8 @@ def test_nobody_elses_folder_is_served_as_the_agents_worktree(ground: Ground) ->
             f"mkdir -p {mine}/tree {mine}/wt1; echo 'gitdir: {mine}/wt1' > {mine}/tree/.git;"
             f"echo {split.repository}/.git > {mine}/wt1/commondir; echo {mine}/tree/.git > {mine}/wt1/gitdir;"
             f"echo 'ref: refs/heads/wt1' > {mine}/wt1/HEAD; echo mine > {mine}/tree/forged.txt;"
-            f"mkdir {mine}/linked; ln -s {split.base}/work/wt1/.git {mine}/linked/.git;"
-            f"mkdir {mine}/named; cp {split.base}/work/wt1/.git {mine}/named/.git",
+            f"mkdir {mine}/linked; ln -s {split.repository.parent}/wt1/.git {mine}/linked/.git;"
+            f"mkdir {mine}/named; cp {split.repository.parent}/wt1/.git {mine}/named/.git",
         ],
         cwd=split.base,
     )
@@ -184,7 +184,7 @@ def test_nobody_elses_folder_is_served_as_the_agents_worktree(ground: Ground) ->
             json.loads(ground.talk(REVIEWER, f"print(json.dumps(say(dial(False), {hello!r})))"))["error"]["code"]
             == wanted
         )
-    hello = {"autopilot": "hello", "v": 1, "directory": f"{split.base}/work/wt1", "purpose": "act"}
+    hello = {"autopilot": "hello", "v": 1, "directory": f"{split.repository.parent}/wt1", "purpose": "act"}
     assert "ok" in json.loads(ground.talk(REVIEWER, f"print(json.dumps(say(dial(False), {hello!r})))"))
     # Nor where the agent lends its name to it: the files would still be another's.
     shell(split, f"echo {mine}/named/.git > .git/worktrees/wt1/gitdir")

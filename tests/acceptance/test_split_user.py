@@ -304,7 +304,7 @@ def test_a_folder_of_the_engines_is_not_served_and_not_quoted(ground: Ground) ->
     trap = split.base / "work" / "trap"
     (trap / ".git").parent.mkdir(exist_ok=True)
     os.chown(trap, AGENT, AGENT)
-    for target in (str(split.state), "/", "/root", str(trap), str(split.state / "daemon.toml")):
+    for target in (str(split.state), "/", str(Path.home()), str(trap), str(split.state / "daemon.toml")):
         if target == str(trap):
             admin = split.repository / ".git" / "worktrees" / "trap"
             admin.mkdir(parents=True, exist_ok=True)
@@ -340,7 +340,7 @@ def test_a_sham_daemon_is_not_believed(ground: Ground) -> None:
     settings = split.repository / "autopilot.toml"
     before = settings.read_text()
     try:
-        write_as(AGENT, settings, f'daemon = "{split.base}/work/other.sock"\n{before}')
+        write_as(AGENT, settings, f'daemon = "{split.repository.parent}/other.sock"\n{before}')
         assert refused(split, PERSON, 6, "status", AUTOPILOT_SOCKET="")["code"] == "daemon_unreachable"
     finally:
         write_as(AGENT, settings, before)

@@ -11,6 +11,7 @@ on, beside the bare write and fdatasync of as many bytes; a printed figure is ne
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -19,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
@@ -27,7 +28,7 @@ CLIENT = """
 import json, sys, time
 from pathlib import Path
 from autopilot import Caller, Workspace
-begin, seconds, number = float(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
+seconds, number = float(sys.argv[1]), sys.argv[2]
 caller, taken = Caller(f"client-{number}"), []
 with Workspace.open(".") as workspace:
     workspace.flags.set("watchdog", "enforce", reason="warm", caller=caller)
@@ -92,12 +93,19 @@ def on_files(home: Path, clients: int, seconds: float) -> tuple[float, float, fl
 
 def on_daemon(home: Path, clients: int, seconds: float) -> tuple[float, float, float, float]:
     """Every process with its own connection to one daemon."""
-    repository = governed(home)
-    place = home / "engine"
+    with served(home) as (repository, further):
+        return measured(repository, clients, seconds, further)
+
+
+@contextlib.contextmanager
+def served(home: Path) -> Iterator[tuple[Path, dict[str, str]]]:
+    """A repository with a daemon of this user, and the variables that lead its clients there."""
+    repository, place = governed(home), home / "engine"
     place.mkdir(mode=0o700)
     line = place / "engine.sock"
     where = ("--state-dir", str(place / "state"), "--socket", str(line), "--allow-same-user")
-    autopilot(repository, "daemon", "--init", *where)
+    made = autopilot(repository, "daemon", "--init", *where, "--json")
+    (repository / "autopilot.toml").write_text(json.loads(made)["settings"])
     daemon = subprocess.Popen(
         [sys.executable, "-m", "autopilot.cli.main", "daemon", *where, "--json"],
         cwd=repository,
@@ -108,19 +116,19 @@ def on_daemon(home: Path, clients: int, seconds: float) -> tuple[float, float, f
     try:
         assert daemon.stdout is not None
         daemon.stdout.readline()
-        return measured(repository, clients, seconds, {"AUTOPILOT_SOCKET": str(line)})
+        yield repository, {"AUTOPILOT_SOCKET": str(line)}
     finally:
         daemon.send_signal(signal.SIGTERM)
         daemon.wait()
 
 
 def measured(
-    repository: Path, clients: int, seconds: float, further: dict[str, str]
+    repository: Path, clients: int, seconds: float, further: dict[str, str], program: str = CLIENT
 ) -> tuple[float, float, float, float]:
     """All clients at once, from the moment that the last one is ready."""
     running = [
         subprocess.Popen(
-            [sys.executable, "-c", CLIENT, "0", str(seconds), str(number)],
+            [sys.executable, "-c", program, str(seconds), str(number)],
             cwd=repository,
             env=environment() | further,
             stdin=subprocess.PIPE,
@@ -162,15 +170,11 @@ def governed(home: Path) -> Path:
     return repository
 
 
-def autopilot(repository: Path, *words: str) -> None:
-    """One command that must succeed."""
-    subprocess.run(
-        [sys.executable, "-m", "autopilot.cli.main", *words],
-        cwd=repository,
-        env=environment(),
-        check=True,
-        capture_output=True,
-    )
+def autopilot(repository: Path, *words: str, further: dict[str, str] | None = None) -> str:
+    """One command that must succeed; what it printed."""
+    argv = [sys.executable, "-m", "autopilot.cli.main", *words]
+    env = environment() | (further or {})
+    return subprocess.run(argv, cwd=repository, env=env, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def environment() -> dict[str, str]:

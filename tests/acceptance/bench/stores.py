@@ -13,15 +13,12 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from daemon_clients import environment, figures, governed
+from daemon_clients import autopilot, governed, measured, served
 
 from autopilot.storage.postgres.address import Address
 from autopilot.storage.postgres.schema import set_up
@@ -84,36 +81,15 @@ def main(words: Sequence[str] | None = None) -> int:
 def on_files(home: Path, clients: int, seconds: float) -> tuple[float, float, float, float]:
     """Every process with its own store on the same files."""
     repository = governed(home)
-    begin(repository, {})
-    return measured(repository, clients, seconds, {})
+    autopilot(repository, "init", "--yes")
+    return measured(repository, clients, seconds, {}, CLIENT)
 
 
 def on_daemon(home: Path, clients: int, seconds: float) -> tuple[float, float, float, float]:
     """Every process with its own connection to one daemon."""
-    repository = governed(home)
-    place = home / "engine"
-    place.mkdir(mode=0o700)
-    line = place / "engine.sock"
-    where = ("--state-dir", str(place / "state"), "--socket", str(line), "--allow-same-user")
-    words = [sys.executable, "-m", "autopilot.cli.main", "daemon", "--init", *where, "--json"]
-    made = subprocess.run(words, cwd=repository, env=environment(), check=True, capture_output=True, text=True)
-    (repository / "autopilot.toml").write_text(json.loads(made.stdout)["settings"])
-    daemon = subprocess.Popen(
-        [sys.executable, "-m", "autopilot.cli.main", "daemon", *where, "--json"],
-        cwd=repository,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        assert daemon.stdout is not None
-        daemon.stdout.readline()
-        further = {"AUTOPILOT_SOCKET": str(line)}
-        begin(repository, further)
-        return measured(repository, clients, seconds, further)
-    finally:
-        daemon.send_signal(signal.SIGTERM)
-        daemon.wait()
+    with served(home) as (repository, further):
+        autopilot(repository, "init", "--yes", further=further)
+        return measured(repository, clients, seconds, further, CLIENT)
 
 
 def on_postgres(home: Path, clients: int, seconds: float) -> tuple[float, float, float, float]:
@@ -126,43 +102,8 @@ def on_postgres(home: Path, clients: int, seconds: float) -> tuple[float, float,
         store = server.url(server.new_database())
         set_up(Address(store))
         further = {"AUTOPILOT_STORE": store}
-        begin(repository, further)
-        return measured(repository, clients, seconds, further)
-
-
-def begin(repository: Path, further: dict[str, str]) -> None:
-    """Write the configuration and seal it."""
-    words = [sys.executable, "-m", "autopilot.cli.main", "init", "--yes"]
-    done = subprocess.run(words, cwd=repository, env=environment() | further, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(done.stderr)
-
-
-def measured(
-    repository: Path, clients: int, seconds: float, further: dict[str, str]
-) -> tuple[float, float, float, float]:
-    """All clients at once, from the moment that the last one is ready."""
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-c", CLIENT, str(seconds), str(number)],
-            cwd=repository,
-            env=environment() | further,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(clients)
-    ]
-    for process in running:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    start = time.time() + 0.5
-    for process in running:
-        assert process.stdin is not None
-        process.stdin.write(f"{start}\n")
-        process.stdin.flush()
-    answers = [process.communicate()[0] for process in running]
-    return figures([json.loads(answer) for answer in answers], seconds)
+        autopilot(repository, "init", "--yes", further=further)
+        return measured(repository, clients, seconds, further, CLIENT)
 
 
 if __name__ == "__main__":
